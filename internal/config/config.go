@@ -1,0 +1,67 @@
+package config
+
+import "time"
+
+// DefaultFile is the configuration file that is read, when it exists, unless
+// another one is named.
+const DefaultFile = "/etc/kuryr/kuryr.conf"
+
+// Config is everything that can be set, checked. A Config that Load returned
+// without an error needs no further validation.
+type Config struct {
+	// Host names this machine to Neutron (binding:host_id). Never empty, no white space.
+	Host string
+	// StateDir is the directory, absolute, of the journal and the embedded Neutron's database.
+	StateDir string
+	// KuryrURI adds a TCP listener for the engine: "http://ADDRESS:PORT" on a
+	// loopback address. Empty: the Unix socket only.
+	KuryrURI string
+	// DockerSocket is the Unix socket, absolute, on which Docker finds the plugin.
+	DockerSocket string
+	// AdminSocket is the Unix socket, absolute, of the admin API.
+	AdminSocket string
+	// SocketGroup owns both sockets (0660); without such a group they are root's alone (0600).
+	SocketGroup string
+	// CapabilityScope is "local" or "global", as the engine is told.
+	CapabilityScope string
+	// LocalAddressSpace and GlobalAddressSpace are the IPAM driver's default address spaces.
+	LocalAddressSpace, GlobalAddressSpace string
+	// ProcessExternalConnectivity lets exposed ports act on security groups.
+	ProcessExternalConnectivity bool
+	// RequiresMACAddress has the engine choose MAC addresses before it asks for an address.
+	RequiresMACAddress bool
+	// SubnetPoolPrefix starts the names of the subnetpools that Kuryr makes.
+	SubnetPoolPrefix string
+	// RequestTimeout is the deadline of each call from the engine.
+	RequestTimeout time.Duration
+	// Debug logs wire traffic too.
+	Debug bool
+	// NeutronListen is the loopback "ADDRESS:PORT" on which the embedded
+	// Neutron is also served over TCP. Empty: in process only.
+	NeutronListen string
+	// VethDstPrefix starts the names of the interfaces inside containers.
+	VethDstPrefix string
+	// EnableDHCP is set on the subnets that Kuryr makes.
+	EnableDHCP bool
+	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.
+	DefaultPoolV4, DefaultPoolV6 string
+	// AuthType is "" (the embedded Neutron) or "none" (the Neutron at EndpointOverride, without authentication).
+	AuthType string
+	// EndpointOverride is the URL of a Neutron without authentication; set exactly when AuthType is "none".
+	EndpointOverride string
+}
+
+// Sources is where settings come from. In order of precedence: flags, the
+// environment, the file, the defaults.
+type Sources struct {
+	// File is the path of the configuration file; empty: none is read.
+	File string
+	// FileGiven says that a person named File: it is then an error if it does not exist.
+	FileGiven bool
+	// LookupEnv reads the environment, as os.LookupEnv does; nil: it is empty.
+	LookupEnv func(name string) (value string, ok bool)
+	// Flags holds the flags that were given, by Option.Flag.
+	Flags map[string]string
+	// Hostname is the default of host; nil: os.Hostname.
+	Hostname func() (string, error)
+}
