@@ -1,0 +1,380 @@
+package courier
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// RequestAddress gives an address of a pool, with the length of its CIDR.
+//
+// Before the pool's network exists it is a gateway or an auxiliary address:
+// a promise, kept by CreateNetwork. Afterwards it is an endpoint's, and a
+// port is made that holds it and, on a network with both families, one of
+// the other family, which the engine's next request then gets.
+func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.Prefix, error) {
+	c.mu.Lock()
+	p := c.pools[r.Pool]
+	if p == nil || p.rec.State != ready {
+		c.mu.Unlock()
+		return netip.Prefix{}, &Error{Kind: NotFound, Op: "request an address", Subject: "of pool " + string(r.Pool),
+			Public: "Kuryr does not know this pool on this host", Hint: "remove the Docker network and create it again"}
+	}
+	rec := p.rec
+	c.mu.Unlock()
+	subject := "of " + rec.CIDR.String()
+	if r.Address.IsValid() && !assignable(rec.CIDR, r.Address) {
+		return netip.Prefix{}, &Error{Kind: Invalid, Op: "request address " + r.Address.String(), Subject: subject,
+			Public: "no interface on that subnet can have it", Hint: "take one inside of " + rec.CIDR.String()}
+	}
+	var a netip.Addr
+	var err error
+	switch {
+	case rec.Network == "":
+		a, err = c.promise(ctx, p, r)
+	case r.Gateway:
+		a, err = c.confirmGateway(rec, r)
+	default:
+		return c.reserve(ctx, rec, r)
+	}
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.PrefixFrom(a, rec.CIDR.Bits()), nil
+}
+
+// promise sets an address aside for a network that does not exist yet.
+func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip.Addr, error) {
+	subject := "of " + p.rec.CIDR.String()
+	c.mu.Lock()
+	a := r.Address
+	switch {
+	case r.Gateway && !a.IsValid():
+		a = p.rec.CIDR.Addr().Next()
+	case !a.IsValid():
+		c.mu.Unlock()
+		return a, &Error{Kind: Unsupported, Op: "request an address", Subject: subject,
+			Public: "no Kuryr network uses this pool", Hint: "create the network with --driver kuryr as well as --ipam-driver kuryr"}
+	}
+	if a == p.rec.Gateway && r.Gateway {
+		c.mu.Unlock()
+		return a, nil
+	}
+	if a == p.rec.Gateway || slices.Contains(p.rec.Auxiliary, a) {
+		c.mu.Unlock()
+		return a, &Error{Kind: Conflict, Op: "request address " + a.String(), Subject: subject, Public: "it is taken already"}
+	}
+	if r.Gateway {
+		p.rec.Gateway = a
+	} else {
+		p.rec.Auxiliary = append(slices.Clip(p.rec.Auxiliary), a)
+	}
+	p.rec.Touched = time.Now()
+	c.mu.Unlock()
+	return a, c.save(ctx, noted, p)
+}
+
+// confirmGateway answers a gateway request that comes after the network.
+func (c *Courier) confirmGateway(p poolRecord, r AddressRequest) (netip.Addr, error) {
+	if p.Gateway.IsValid() && (!r.Address.IsValid() || r.Address == p.Gateway) {
+		return p.Gateway, nil
+	}
+	return netip.Addr{}, &Error{Kind: Conflict, Op: "request the gateway", Subject: "of " + p.CIDR.String(),
+		Public: "the network exists and its gateway can't change"}
+}
+
+// reserve makes, or finds, the port that holds an endpoint's address.
+func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (netip.Prefix, error) {
+	op := "request an address"
+	if r.Address.IsValid() {
+		op = "request address " + r.Address.String()
+	}
+	n, err := c.readyNetwork(op, p.Network)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	subject := "on network " + n.rec.Name
+	if r.Address.IsValid() && r.Address == p.Gateway {
+		return netip.Prefix{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: "it is the network's gateway"}
+	}
+	if a := c.partner(p); a != nil {
+		got, err := c.takePartner(ctx, a, p, r)
+		return got, because(op, subject, err)
+	}
+	a, err := c.reservePort(ctx, n, p, r)
+	if err != nil {
+		return netip.Prefix{}, because(op, subject, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a.rec.heldIn(p.ID, n.rec)
+}
+
+// heldIn returns the address that the engine holds through a pool.
+func (r attachmentRecord) heldIn(id PoolID, n networkRecord) (netip.Prefix, error) {
+	for _, a := range r.Addresses {
+		if a.Pool == id {
+			s, _ := n.subnetOf(a.Address)
+			return netip.PrefixFrom(a.Address, s.CIDR.Bits()), nil
+		}
+	}
+	return netip.Prefix{}, &Error{Kind: Internal, Op: "request an address", Public: "Neutron gave the port none of the subnet's"}
+}
+
+// reservePort makes a port with an address of p's subnet, or, when that has
+// none left and none was wished for, of another subnet of the same family.
+// What is just being released may be what is missing, so that is waited for.
+func (c *Courier) reservePort(ctx context.Context, n *network, p poolRecord, r AddressRequest) (*attachment, error) {
+	c.mu.Lock()
+	subnets := []SubnetID{p.Subnet}
+	for _, s := range n.rec.Subnets {
+		if s.ID != p.Subnet && !r.Address.IsValid() && FamilyOf(s.CIDR.Addr()) == FamilyOf(p.CIDR.Addr()) {
+			subnets = append(subnets, s.ID)
+		}
+	}
+	c.mu.Unlock()
+	for tried := false; ; tried = true {
+		var a *attachment
+		var err error
+		for _, s := range subnets {
+			a, err = c.tryReserve(ctx, n, s, p, r)
+			if KindOf(err) != Exhausted || err == nil {
+				break
+			}
+		}
+		if err == nil {
+			return a, nil
+		}
+		scarce := KindOf(err) == Exhausted || KindOf(err) == Conflict
+		if tried || !scarce || !c.settle(ctx, p.Network) {
+			return nil, err
+		}
+	}
+}
+
+// tryReserve makes the port, journaled.
+func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p poolRecord, r AddressRequest) (*attachment, error) {
+	wish := []FixedIP{{Subnet: s, Address: r.Address}}
+	a := c.newAttachment(n, wish)
+	c.mu.Lock()
+	for _, other := range n.rec.Subnets {
+		if FamilyOf(other.CIDR.Addr()) != FamilyOf(p.CIDR.Addr()) {
+			wish = append(wish, FixedIP{Subnet: other.ID})
+			break
+		}
+	}
+	c.mu.Unlock()
+	a.op.Lock()
+	defer a.op.Unlock()
+	if err := c.createPort(ctx, a, wish, r.MAC); err != nil {
+		c.abandon(a, err)
+		return nil, err
+	}
+	c.mu.Lock()
+	for i := range a.rec.Addresses {
+		if a.rec.Addresses[i].Subnet == s {
+			a.rec.Addresses[i].Pool = p.ID
+		}
+	}
+	c.mu.Unlock()
+	if err := c.finish(ctx, a, reserved); err != nil {
+		c.discard(a)
+		return nil, err
+	}
+	return a, nil
+}
+
+// newAttachment enters a reservation on n into the table.
+func (c *Courier) newAttachment(n *network, wish []FixedIP) *attachment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := &attachment{life: newLife(), rec: attachmentRecord{
+		Intent: newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()}}
+	for _, f := range wish {
+		if f.Address.IsValid() {
+			a.rec.Addresses = append(a.rec.Addresses, addressRecord{Subnet: f.Subnet, Address: f.Address})
+		}
+	}
+	c.attachments[a.rec.Intent] = a
+	return a
+}
+
+// createPort asks Neutron for a's port, with the intent written first.
+// Called with a.op held.
+func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP, mac MAC) error {
+	if err := c.save(ctx, durable, a); err != nil {
+		return err
+	}
+	made, err := c.Neutron.CreatePort(ctx, PortSpec{
+		Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: wish, MAC: mac,
+		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host, Mark: c.mark(a.rec.Intent)})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a.rec.take(made)
+	return nil
+}
+
+// abandon gives up an attachment whose port Neutron did not make for err. Only
+// where that is certain is there nothing to look for.
+func (c *Courier) abandon(a *attachment, err error) {
+	switch KindOf(err) {
+	case Conflict, Exhausted, Invalid, NotFound, Unauthorized:
+		if c.forget(context.Background(), a) == nil {
+			c.dropAttachment(a)
+			return
+		}
+	}
+	c.discard(a)
+}
+
+// advance enters the next state, unless the attachment was given up meanwhile.
+func (c *Courier) advance(a *attachment, s state) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.rec.State == removing {
+		return &Error{Kind: Conflict, Op: "go on with the attachment", Public: "its network is being deleted"}
+	}
+	a.rec.State, a.rec.Touched = s, time.Now()
+	return nil
+}
+
+// finish enters the state that a step led to and writes it down.
+func (c *Courier) finish(ctx context.Context, a *attachment, s state) error {
+	if err := c.advance(a, s); err != nil {
+		return err
+	}
+	return c.save(ctx, noted, a)
+}
+
+// partner returns the reservation whose address on p's subnet the engine has
+// not asked for yet, and marks it as held. Docker asks for an endpoint's
+// families one after the other, with the network locked.
+func (c *Courier) partner(p poolRecord) *attachment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var newest *attachment
+	for _, a := range c.attachments {
+		if a.rec.Network != p.Network || a.rec.State != reserved || a.rec.spare(p.Subnet) < 0 {
+			continue
+		}
+		if newest == nil || newest.rec.Touched.Before(a.rec.Touched) {
+			newest = a
+		}
+	}
+	if newest != nil {
+		newest.rec.Addresses[newest.rec.spare(p.Subnet)].Pool = p.ID
+		newest.rec.Touched = time.Now()
+	}
+	return newest
+}
+
+// spare returns the index of the address on a subnet that the engine does
+// not hold, or -1.
+func (r attachmentRecord) spare(s SubnetID) int {
+	return slices.IndexFunc(r.Addresses, func(a addressRecord) bool { return a.Subnet == s && a.Pool == "" })
+}
+
+// takePartner answers with the partner's address, changed to the wished one
+// first if need be. When that fails the engine forgets the partner's other
+// address too, without a word: the partner goes.
+func (c *Courier) takePartner(ctx context.Context, a *attachment, p poolRecord, r AddressRequest) (netip.Prefix, error) {
+	a.op.Lock()
+	defer a.op.Unlock()
+	c.mu.Lock()
+	i := slices.IndexFunc(a.rec.Addresses, func(x addressRecord) bool { return x.Pool == p.ID })
+	if i < 0 || a.rec.State != reserved {
+		c.mu.Unlock()
+		return netip.Prefix{}, &Error{Kind: Conflict, Op: "request an address", Public: "the reservation was given up meanwhile"}
+	}
+	have := a.rec.Addresses[i].Address
+	if r.Address.IsValid() {
+		a.rec.Addresses[i].Address = r.Address
+	}
+	c.mu.Unlock()
+	if r.Address.IsValid() && r.Address != have {
+		if err := c.exchange(ctx, a); err != nil {
+			c.discard(a)
+			return netip.Prefix{}, err
+		}
+		have = r.Address
+	}
+	return netip.PrefixFrom(have, p.CIDR.Bits()), c.save(ctx, noted, a)
+}
+
+// exchange gives a's port the addresses in its record. Called with a.op held.
+func (c *Courier) exchange(ctx context.Context, a *attachment) error {
+	c.mu.Lock()
+	id, network := a.rec.Port, a.rec.Network
+	var want []FixedIP
+	for _, x := range a.rec.Addresses {
+		want = append(want, FixedIP{Subnet: x.Subnet, Address: x.Address})
+	}
+	c.mu.Unlock()
+	made, err := c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
+	if KindOf(err) == Conflict && c.settle(ctx, network) {
+		made, err = c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a.rec.take(made)
+	return nil
+}
+
+// ReleaseAddress gives an address up. An attachment that has joined a sandbox
+// keeps its addresses until Detach: no mistake about a pool may cut a running
+// container off. Unknown pools and addresses are no error.
+func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr) error {
+	op, subject := "release address "+addr.String(), ""
+	c.mu.Lock()
+	p := c.pools[id]
+	if p == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	if p.rec.Network == "" {
+		if p.rec.Gateway == addr {
+			p.rec.Gateway = netip.Addr{}
+		}
+		p.rec.Auxiliary = slices.DeleteFunc(slices.Clone(p.rec.Auxiliary), func(x netip.Addr) bool { return x == addr })
+		c.mu.Unlock()
+		return because(op, subject, c.save(ctx, noted, p))
+	}
+	a := c.releasable(p.rec.Network, addr)
+	if a == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	held := false
+	for i := range a.rec.Addresses {
+		if a.rec.Addresses[i].Address == addr {
+			a.rec.Addresses[i].Pool = ""
+		}
+		held = held || a.rec.Addresses[i].Pool != ""
+	}
+	held = held && a.rec.Endpoint == ""
+	c.mu.Unlock()
+	if held {
+		return because(op, subject, c.save(ctx, noted, a))
+	}
+	return because(op, subject, c.removeLater(ctx, a))
+}
+
+// releasable returns the attachment whose address the engine may give up: a
+// reservation, or one that never joined, since the engine did not get
+// Attach's answer. Called with mu held.
+func (c *Courier) releasable(id EngineNetworkID, addr netip.Addr) *attachment {
+	for _, a := range c.attachments {
+		unused := a.rec.State == reserved || a.rec.State == attached && !a.rec.Joined
+		if a.rec.Network == id && unused && a.rec.has(addr) {
+			return a
+		}
+	}
+	return nil
+}

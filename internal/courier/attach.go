@@ -1,0 +1,275 @@
+package courier
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// Attach gives an endpoint its attachment: the port that holds its addresses
+// gets its MAC and identity, and a link that is plugged on this host. A
+// repeated call gives the first answer. On failure everything is undone, the
+// reservation included: Docker releases the addresses and asks no more.
+func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error) {
+	op, subject := "attach endpoint "+r.Endpoint.Short(), "to network "+r.Network.Short()
+	n, err := c.readyNetwork(op, r.Network)
+	if err != nil {
+		return Attached{}, err
+	}
+	subject = "to network " + n.rec.Name
+	c.mu.Lock()
+	if a := c.endpoints[r.Endpoint]; a != nil {
+		defer c.mu.Unlock()
+		if a.rec.State != attached || a.rec.Network != r.Network {
+			return Attached{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: "the endpoint is " + string(a.rec.State) + " already"}
+		}
+		return a.rec.answer(n.rec), nil
+	}
+	c.mu.Unlock()
+	a, err := c.claim(ctx, n, r)
+	if err != nil {
+		return Attached{}, because(op, subject, err)
+	}
+	a.op.Lock()
+	defer a.op.Unlock()
+	if err := c.attach(ctx, n, a, r); err != nil {
+		c.discard(a)
+		return Attached{}, because(op, subject, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a.rec.answer(n.rec), nil
+}
+
+// snapshot copies a's record, for use without mu.
+func (c *Courier) snapshot(a *attachment) attachmentRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := a.rec
+	r.Addresses = slices.Clone(r.Addresses)
+	return r
+}
+
+func (r attachmentRecord) answer(n networkRecord) Attached {
+	out := Attached{MAC: r.MAC}
+	for _, a := range r.Addresses {
+		s, _ := n.subnetOf(a.Address)
+		out.Addresses = append(out.Addresses, netip.PrefixFrom(a.Address, s.CIDR.Bits()))
+	}
+	return out
+}
+
+// claim finds the reservation behind the endpoint's addresses and makes it
+// the endpoint's. Addresses that lie in other reservations are taken from
+// them. Without a reservation (another IPAM driver's address, or one that
+// has expired) there is a new attachment, with no port yet.
+func (c *Courier) claim(ctx context.Context, n *network, r AttachRequest) (*attachment, error) {
+	var main *attachment
+	for _, addr := range r.Addresses {
+		c.mu.Lock()
+		a := c.reservation(r.Network, addr)
+		if a != nil && main == nil {
+			main = a
+			main.rec.Endpoint, main.rec.State = r.Endpoint, attaching
+			c.endpoints[r.Endpoint] = main
+		}
+		c.mu.Unlock()
+		if a != nil && a != main {
+			if err := c.takeFrom(ctx, a, addr); err != nil {
+				c.discard(main)
+				return nil, err
+			}
+		}
+	}
+	if main == nil {
+		main = c.newAttachment(n, c.wish(n, r))
+		c.mu.Lock()
+		main.rec.Endpoint = r.Endpoint
+		c.endpoints[r.Endpoint] = main
+		c.mu.Unlock()
+	}
+	return main, nil
+}
+
+// reservation returns the one that has addr, or nil. Called with mu held.
+func (c *Courier) reservation(id EngineNetworkID, addr netip.Addr) *attachment {
+	for _, a := range c.attachments {
+		if a.rec.Network == id && a.rec.State == reserved && a.rec.has(addr) {
+			return a
+		}
+	}
+	return nil
+}
+
+// takeFrom frees addr from a reservation that another endpoint may still
+// want: it goes as a whole only when the engine holds nothing else of it.
+func (c *Courier) takeFrom(ctx context.Context, a *attachment, addr netip.Addr) error {
+	a.op.Lock()
+	c.mu.Lock()
+	rest := slices.DeleteFunc(slices.Clone(a.rec.Addresses), func(x addressRecord) bool { return x.Address == addr })
+	held := slices.ContainsFunc(rest, func(x addressRecord) bool { return x.Pool != "" })
+	if held {
+		a.rec.Addresses = rest
+	}
+	c.mu.Unlock()
+	if held {
+		defer a.op.Unlock()
+		return c.exchange(ctx, a)
+	}
+	a.op.Unlock()
+	c.discard(a)
+	select {
+	case <-a.gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wish is what the endpoint's port must have: the addresses asked for, or,
+// when the engine names none, one of each family of the network.
+func (c *Courier) wish(n *network, r AttachRequest) []FixedIP {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var want []FixedIP
+	for _, a := range r.Addresses {
+		s, _ := n.rec.subnetOf(a)
+		want = append(want, FixedIP{Subnet: s.ID, Address: a})
+	}
+	if len(want) > 0 {
+		return want
+	}
+	seen := map[Family]bool{}
+	for _, s := range n.rec.Subnets {
+		if f := FamilyOf(s.CIDR.Addr()); !seen[f] {
+			seen[f] = true
+			want = append(want, FixedIP{Subnet: s.ID})
+		}
+	}
+	return want
+}
+
+// attach carries the steps out. Called with a.op held.
+func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r AttachRequest) error {
+	want := c.wish(n, r)
+	if slices.ContainsFunc(want, func(f FixedIP) bool { return f.Subnet == "" }) {
+		return &Error{Kind: Invalid, Op: "attach", Public: "an address lies on none of the network's subnets"}
+	}
+	c.mu.Lock()
+	a.rec.Published = r.Published
+	c.mu.Unlock()
+	have := c.snapshot(a)
+	if have.Port != "" && !r.MAC.IsZero() && r.MAC != have.MAC {
+		// Neutron lets only administrators change a port's MAC address.
+		if err := c.dropPort(ctx, a); err != nil {
+			return err
+		}
+		have.Port = ""
+	}
+	identified := have.Port == ""
+	if have.Port == "" {
+		if err := c.makePortSettled(ctx, a, want, r.MAC); err != nil {
+			return err
+		}
+	} else if !sameAddresses(have, r.Addresses) {
+		if err := c.trim(ctx, a, r.Addresses, want); err != nil {
+			return err
+		}
+	}
+	return c.plug(ctx, a, identified)
+}
+
+// makePortSettled makes the port, once more if what is wished was just being released.
+func (c *Courier) makePortSettled(ctx context.Context, a *attachment, want []FixedIP, mac MAC) error {
+	err := c.createPort(ctx, a, want, mac)
+	if k := KindOf(err); (k == Conflict || k == Exhausted) && c.settle(ctx, a.rec.Network) {
+		err = c.createPort(ctx, a, want, mac)
+	}
+	return err
+}
+
+func sameAddresses(r attachmentRecord, want []netip.Addr) bool {
+	if len(want) == 0 {
+		return true
+	}
+	return len(r.Addresses) == len(want) && !slices.ContainsFunc(want, func(a netip.Addr) bool { return !r.has(a) })
+}
+
+// trim gives the port exactly the wished addresses.
+func (c *Courier) trim(ctx context.Context, a *attachment, wished []netip.Addr, want []FixedIP) error {
+	c.mu.Lock()
+	held := map[netip.Addr]PoolID{}
+	for _, x := range a.rec.Addresses {
+		held[x.Address] = x.Pool
+	}
+	a.rec.Addresses = nil
+	for i, addr := range wished {
+		a.rec.Addresses = append(a.rec.Addresses, addressRecord{Subnet: want[i].Subnet, Address: addr, Pool: held[addr]})
+	}
+	c.mu.Unlock()
+	return c.exchange(ctx, a)
+}
+
+// dropPort deletes a reservation's port, so that another can have its addresses.
+func (c *Courier) dropPort(ctx context.Context, a *attachment) error {
+	c.mu.Lock()
+	id := a.rec.Port
+	a.rec.Port = ""
+	c.mu.Unlock()
+	if err := c.save(ctx, durable, a); err != nil {
+		return err
+	}
+	if err := c.Neutron.DeletePort(ctx, id); err != nil && KindOf(err) != NotFound {
+		return err
+	}
+	return nil
+}
+
+// plug makes the link and plugs it, while Neutron is told whose port it is.
+// The link comes up last: only when it is plugged is it open.
+func (c *Courier) plug(ctx context.Context, a *attachment, identified bool) error {
+	rec := c.snapshot(a)
+	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
+		return err
+	}
+	if err := c.advance(a, attaching); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	a.rec.Linked = true
+	c.mu.Unlock()
+	if err := c.save(ctx, durable, a); err != nil {
+		return err
+	}
+	var told sync.WaitGroup
+	var identity error
+	if !identified {
+		told.Go(func() {
+			device := string(rec.Endpoint)
+			_, identity = c.Neutron.UpdatePort(ctx, rec.Port, PortUpdate{DeviceID: &device})
+		})
+	}
+	err := c.makeLink(ctx, rec)
+	told.Wait()
+	if err == nil {
+		err = identity
+	}
+	if err != nil {
+		return err
+	}
+	return c.finish(ctx, a, attached)
+}
+
+func (c *Courier) makeLink(ctx context.Context, r attachmentRecord) error {
+	p := r.plug()
+	err := c.Linker.Create(ctx, LinkSpec{HostEnd: p.HostEnd, ContainerEnd: ContainerEnd(r.Port), MAC: r.MAC, MTU: r.MTU,
+		Alias: c.mark(r.Intent).String()})
+	if err != nil {
+		return err
+	}
+	if err := c.Binder.Bind(ctx, p); err != nil {
+		return err
+	}
+	return c.Linker.Up(ctx, p.HostEnd)
+}

@@ -1,0 +1,123 @@
+package courier
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Needs are the rooms that the courier works through. All are required.
+type Needs struct {
+	Neutron Neutron
+	Binder  Binder
+	Linker  Linker
+	Journal Journal
+}
+
+// Options are the operator's choices.
+type Options struct {
+	Host           string // binding:host_id of every port; required
+	DefaultPoolV4  string // name of the subnetpool that IPv4 CIDRs are cut from
+	DefaultPoolV6  string // the same for IPv6
+	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
+	EnableDHCP     bool   // enable_dhcp of the subnets
+	Log            *slog.Logger
+}
+
+// Courier carries an engine's requests to Neutron and the kernel. Its methods
+// are safe for any number of concurrent callers.
+type Courier struct {
+	Needs
+	opt Options
+	log *slog.Logger
+
+	mu          sync.Mutex // guards all that follows, and the record in each life
+	pools       map[PoolID]*pool
+	networks    map[EngineNetworkID]*network
+	attachments map[string]*attachment // by intent
+	endpoints   map[EndpointID]*attachment
+	removing    map[*life]string // the last error of each removal under way, "" before there is one
+	poolsMoved  chan struct{}    // closed and replaced when a pool is claimed or released
+
+	cutting    sync.Mutex // one CIDR is chosen from the default subnetpool at a time
+	background sync.WaitGroup
+	slots      chan struct{} // limits removals at work
+	stop       context.CancelFunc
+	stopped    context.Context
+}
+
+// removalSlots is how many removals work at once: deleting a veth waits some
+// 20 ms for the kernel, most of which several can wait out together.
+const removalSlots = 8
+
+// New returns a courier that has nothing yet. Call Start before anything else.
+func New(n Needs, o Options) *Courier {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	return &Courier{
+		Needs: n, opt: o, log: o.Log,
+		pools:       map[PoolID]*pool{},
+		networks:    map[EngineNetworkID]*network{},
+		attachments: map[string]*attachment{},
+		endpoints:   map[EndpointID]*attachment{},
+		removing:    map[*life]string{},
+		poolsMoved:  make(chan struct{}),
+		slots:       make(chan struct{}, removalSlots),
+		stop:        stop, stopped: stopped,
+	}
+}
+
+// Close stops the background work and waits for it. What is still to be
+// removed stays in the journal, for the next Start.
+func (c *Courier) Close() {
+	c.stop()
+	c.background.Wait()
+}
+
+// network returns the ready network, or a NotFound or Conflict error.
+func (c *Courier) readyNetwork(op string, id EngineNetworkID) (*network, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.networks[id]
+	if n == nil {
+		return nil, &Error{Kind: NotFound, Op: op, Subject: "on network " + id.Short(),
+			Public: "Kuryr does not know this network on this host",
+			Hint:   "remove the Docker network and create it again"}
+	}
+	if n.rec.State != ready {
+		return nil, &Error{Kind: Conflict, Op: op, Subject: "on network " + n.rec.Name,
+			Public: "the network is " + string(n.rec.State)}
+	}
+	return n, nil
+}
+
+// mark is what resources made for an intent carry.
+func (c *Courier) mark(intent string) Mark { return Mark{Host: c.opt.Host, Intent: intent} }
+
+// newIntent returns a random UUID (RFC 9562, version 4).
+func newIntent() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// pause waits for d, or less when the courier is closed (false) or poked.
+func (c *Courier) pause(d time.Duration, poke <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-poke:
+		return true
+	case <-c.stopped.Done():
+		return false
+	}
+}

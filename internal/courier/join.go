@@ -1,0 +1,96 @@
+package courier
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Join tells how to finish the attachment inside its sandbox. Routes are the
+// subnets' host routes as Neutron has them now.
+func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint EndpointID) (Joined, error) {
+	a, n, err := c.attachmentOf("join", network, endpoint)
+	if err != nil {
+		return Joined{}, err
+	}
+	c.mu.Lock()
+	a.rec.Joined, a.rec.Touched = true, time.Now()
+	net := n.rec
+	c.mu.Unlock()
+	rec := c.snapshot(a)
+	if err := c.save(ctx, noted, a); err != nil {
+		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+net.Name, err)
+	}
+	routes, gateways := c.routes(ctx, n, rec)
+	return Joined{Link: ContainerEnd(rec.Port), Gateways: gateways, Routes: routes}, nil
+}
+
+// routes reads the host routes afresh, and falls back to what the subnets
+// had when Neutron does not answer. A default route is the gateway's business,
+// and one through the container itself would go nowhere.
+func (c *Courier) routes(ctx context.Context, n *network, r attachmentRecord) ([]Route, []netip.Addr) {
+	c.mu.Lock()
+	net := n.rec
+	c.mu.Unlock()
+	if now, err := c.Neutron.SubnetsOfNetwork(ctx, net.Neutron); err == nil {
+		fresh := make([]subnetRecord, 0, len(now))
+		for _, s := range now {
+			fresh = append(fresh, subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes})
+		}
+		net.Subnets = fresh
+		c.mu.Lock()
+		n.rec.Subnets = fresh
+		c.mu.Unlock()
+	} else {
+		c.log.Warn("host routes not refreshed", "network", net.Neutron, "err", err)
+	}
+	var routes []Route
+	for _, x := range r.Addresses {
+		s, _ := net.subnetOf(x.Address)
+		for _, route := range s.Routes {
+			if route.Destination.Bits() > 0 && !r.has(route.NextHop) {
+				routes = append(routes, route)
+			}
+		}
+	}
+	return routes, net.gateways(r.addresses())
+}
+
+func (c *Courier) attachmentOf(op string, network EngineNetworkID, endpoint EndpointID) (*attachment, *network, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, n := c.endpoints[endpoint], c.networks[network]
+	if a == nil || n == nil || a.rec.Network != network || a.rec.State != attached {
+		return nil, nil, &Error{Kind: NotFound, Op: op + " endpoint " + endpoint.Short(), Subject: "on network " + network.Short(),
+			Public: "it is not attached on this host"}
+	}
+	return a, n, nil
+}
+
+// Leave takes note that an endpoint has left its sandbox. The link stays
+// until Detach. Unknown endpoints are no error.
+func (c *Courier) Leave(context.Context, EngineNetworkID, EndpointID) error { return nil }
+
+// Detach gives an attachment up: its link and port go in the background, and
+// the engine need not wait. Unknown endpoints are no error.
+func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
+	c.mu.Lock()
+	a := c.endpoints[endpoint]
+	if a == nil || a.rec.Network != network || a.rec.State == removing {
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	return because("detach endpoint "+endpoint.Short(), "from network "+network.Short(), c.removeLater(ctx, a))
+}
+
+// Describe tells what an endpoint has; NotFound when it is not attached here.
+func (c *Courier) Describe(_ context.Context, network EngineNetworkID, endpoint EndpointID) (AttachmentInfo, error) {
+	a, _, err := c.attachmentOf("describe", network, endpoint)
+	if err != nil {
+		return AttachmentInfo{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a.rec.info(), nil
+}

@@ -1,0 +1,218 @@
+package courier
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Neutron is what the courier needs of OpenStack Networking. Deletes answer
+// an Error of kind NotFound when the resource is already gone. Every method
+// honours its context's deadline; a request that got no answer fails with
+// kind Unavailable, and its effect is unknown: the courier looks it up by Mark.
+type Neutron interface {
+	Networks
+	Subnets
+	SubnetPools
+	Ports
+}
+
+// Networks of Neutron.
+type Networks interface {
+	CreateNetwork(context.Context, NetworkSpec) (Network, error)
+	// DeleteNetwork deletes the network and, as Neutron does, its subnets.
+	DeleteNetwork(context.Context, NetworkID) error
+	NetworksByMark(context.Context, Mark) ([]Network, error)
+}
+
+// Subnets of Neutron.
+type Subnets interface {
+	CreateSubnet(context.Context, SubnetSpec) (Subnet, error)
+	SubnetsOfNetwork(context.Context, NetworkID) ([]Subnet, error)
+	SubnetsOfPool(context.Context, SubnetPoolID) ([]Subnet, error)
+}
+
+// SubnetPools of Neutron.
+type SubnetPools interface {
+	CreateSubnetPool(context.Context, SubnetPoolSpec) (SubnetPool, error)
+	DeleteSubnetPool(context.Context, SubnetPoolID) error
+	SubnetPoolsByMark(context.Context, Mark) ([]SubnetPool, error)
+	SubnetPoolsByName(context.Context, string) ([]SubnetPool, error)
+	TagSubnetPool(ctx context.Context, id SubnetPoolID, tag string) error
+	// UntagSubnetPool answers NotFound when the tag or the pool is gone.
+	UntagSubnetPool(ctx context.Context, id SubnetPoolID, tag string) error
+}
+
+// Ports of Neutron.
+type Ports interface {
+	CreatePort(context.Context, PortSpec) (Port, error)
+	// CreatePorts creates all or none, in one request.
+	CreatePorts(context.Context, []PortSpec) ([]Port, error)
+	UpdatePort(context.Context, PortID, PortUpdate) (Port, error)
+	DeletePort(context.Context, PortID) error
+	PortsByMark(context.Context, Mark) ([]Port, error)
+}
+
+// Network is a Neutron network.
+type Network struct {
+	ID   NetworkID
+	Name string
+	MTU  int // bytes
+}
+
+// NetworkSpec asks for a network.
+type NetworkSpec struct {
+	Name string
+	MTU  int // bytes; 0 leaves it to Neutron
+	Mark Mark
+}
+
+// Route is a static route: packets for Destination go to NextHop.
+type Route struct {
+	Destination netip.Prefix
+	NextHop     netip.Addr
+}
+
+// AddressRange is an inclusive range of addresses of one family.
+type AddressRange struct{ First, Last netip.Addr }
+
+// Subnet is a Neutron subnet.
+type Subnet struct {
+	ID         SubnetID
+	Network    NetworkID
+	CIDR       netip.Prefix
+	Gateway    netip.Addr // the zero Addr: none
+	HostRoutes []Route
+}
+
+// SubnetSpec asks for a subnet.
+type SubnetSpec struct {
+	Network         NetworkID
+	Name            string
+	CIDR            netip.Prefix
+	Gateway         netip.Addr     // the zero Addr: a subnet without a gateway
+	Pool            SubnetPoolID   // where the CIDR is taken from; "": nowhere
+	AllocationPools []AddressRange // empty: Neutron's default, all but the gateway
+	DHCP            bool
+	Mark            Mark
+}
+
+// SubnetPool is a Neutron subnetpool.
+type SubnetPool struct {
+	ID               SubnetPoolID
+	Name             string
+	Prefixes         []netip.Prefix
+	DefaultPrefixLen int
+}
+
+// SubnetPoolSpec asks for a subnetpool.
+type SubnetPoolSpec struct {
+	Name             string
+	Prefixes         []netip.Prefix
+	DefaultPrefixLen int
+	Mark             Mark
+}
+
+// FixedIP is an address of a port on one of its network's subnets.
+type FixedIP struct {
+	Subnet  SubnetID
+	Address netip.Addr // in a request the zero Addr lets Neutron choose
+}
+
+// Binding is how Neutron bound a port on a host.
+type Binding struct {
+	Host       string         // binding:host_id
+	VIFType    string         // binding:vif_type: bridge, tap, ovs, unbound, binding_failed ...
+	VIFDetails map[string]any // binding:vif_details, unvalidated
+}
+
+// Port is a Neutron port.
+type Port struct {
+	ID       PortID
+	Network  NetworkID
+	MAC      MAC
+	FixedIPs []FixedIP
+	Status   string // ACTIVE, DOWN, BUILD, ERROR
+	Binding  Binding
+}
+
+// PortSpec asks for a port.
+type PortSpec struct {
+	Network     NetworkID
+	Name        string
+	FixedIPs    []FixedIP
+	MAC         MAC // the zero MAC: Neutron's choice
+	DeviceID    string
+	DeviceOwner string
+	Host        string // binding:host_id; "": unbound
+	Mark        Mark
+}
+
+// PortUpdate changes a port; nil fields are left alone.
+type PortUpdate struct {
+	Name     *string
+	DeviceID *string
+	FixedIPs []FixedIP // nil: unchanged
+}
+
+// Linker makes the kernel's interfaces. All methods are idempotent.
+type Linker interface {
+	// Create makes the pair, both ends down, in the host's namespace, with
+	// router advertisements off. A pair that exists with the same alias is kept.
+	Create(context.Context, LinkSpec) error
+	// Up sets the host's end up.
+	Up(ctx context.Context, hostEnd string) error
+	// Delete removes the pair by its host's end. A link that is gone is no
+	// error; one without Kuryr's mark in its alias is refused with Conflict.
+	Delete(ctx context.Context, hostEnd string) error
+}
+
+// LinkSpec describes an attachment's pair of kernel interfaces.
+type LinkSpec struct {
+	HostEnd      string
+	ContainerEnd string
+	MAC          MAC    // of the container's end
+	MTU          int    // bytes, both ends; 0: the kernel's default
+	Alias        string // starts with MarkPrefix
+}
+
+// Binder plugs links into the layer 2 that Neutron prepared for a port.
+type Binder interface {
+	// Check tells whether a port with this binding can be plugged here, before
+	// anything is made. Unbound, failed and unknown types are refused.
+	Check(PortID, Binding) error
+	// Bind plugs the host's end of the link. Idempotent.
+	Bind(context.Context, Plug) error
+	// Unbind undoes Bind, and removes what no other port uses any more.
+	// Idempotent; called before or after the link itself is gone.
+	Unbind(context.Context, Plug) error
+}
+
+// Plug is one link on its way into, or out of, a layer 2.
+type Plug struct {
+	Port    PortID
+	Network NetworkID
+	MAC     MAC
+	MTU     int
+	HostEnd string
+	Binding Binding
+}
+
+// Journal keeps what this host owns, durably. The courier writes an entry
+// before the first outside effect of each step.
+type Journal interface {
+	// Load returns the last entry of every (Kind, ID) that was not forgotten.
+	Load(context.Context) ([]Entry, error)
+	// Write is atomic for its entries and durable when it returns, across a
+	// loss of power too.
+	Write(context.Context, ...Entry) error
+	// Note is atomic and survives the death of the process at once, a loss of
+	// power only with the next Write.
+	Note(context.Context, ...Entry) error
+}
+
+// Entry is one record of the journal. Nil Data forgets it.
+type Entry struct {
+	Kind string // "pool", "network", "attachment"
+	ID   string
+	Data []byte // JSON
+}

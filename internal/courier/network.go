@@ -1,0 +1,320 @@
+package courier
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// deviceOwner marks the ports that hold auxiliary addresses; an endpoint's
+// port has "compute:kuryr", as with the Python Kuryr.
+const (
+	ownerEndpoint  = "compute:kuryr"
+	ownerAuxiliary = "kuryr:auxiliary"
+)
+
+// CreateNetwork makes a Neutron network with a subnet per pool, and really
+// reserves the gateways and auxiliary addresses that were promised. Pools
+// that were not requested from Kuryr (another IPAM driver's) become subnets
+// that no subnetpool knows. A repeated call succeeds.
+func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
+	name := "kuryr-net-" + head8(r.ID)
+	n := &network{life: newLife(), rec: networkRecord{
+		Intent: newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal}}
+	n.op.Lock()
+	defer n.op.Unlock()
+	if done, err := c.admitNetwork(n); done || err != nil {
+		return err
+	}
+	pools := c.claimPools(r)
+	entities := []entity{n}
+	for _, p := range pools {
+		if p != nil {
+			entities = append(entities, p)
+		}
+	}
+	err := c.save(ctx, durable, entities...)
+	if err == nil {
+		err = c.buildNetwork(ctx, n, r, pools)
+	}
+	if err == nil {
+		c.mu.Lock()
+		n.rec.State = ready
+		c.mu.Unlock()
+		err = c.save(ctx, durable, entities...)
+	}
+	if err != nil {
+		c.discard(n)
+		return because("create network", name, err)
+	}
+	return nil
+}
+
+func head8(id EngineNetworkID) string {
+	if len(id) > 8 {
+		return string(id[:8])
+	}
+	return string(id)
+}
+
+// admitNetwork enters n into the table; done when it is there already.
+func (c *Courier) admitNetwork(n *network) (done bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.networks[n.rec.ID]
+	switch {
+	case old == nil:
+		c.networks[n.rec.ID] = n
+		return false, nil
+	case old.rec.State == ready:
+		return true, nil
+	default:
+		return false, &Error{Kind: Conflict, Op: "create network", Subject: n.rec.Name,
+			Public: "a network of this ID is " + string(old.rec.State)}
+	}
+}
+
+// claimPools finds the pool behind each of r's, by what it holds, and gives
+// it to the network. Of several that fit the newest is meant: an older one
+// was left by an engine that died between RequestPool and CreateNetwork.
+// Nil stands for pools that are not Kuryr's.
+func (c *Courier) claimPools(r NetworkRequest) []*pool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claimed := make([]*pool, len(r.Pools))
+	for i, want := range r.Pools {
+		var best *pool
+		for _, p := range c.pools {
+			if p.rec.State != ready || p.rec.Network != "" || p.rec.CIDR != want.CIDR || !p.promised(want) {
+				continue
+			}
+			if best == nil || best.rec.Touched.Before(p.rec.Touched) {
+				best = p
+			}
+		}
+		if best != nil {
+			best.rec.Network = r.ID
+			claimed[i] = best
+		}
+	}
+	c.announcePools()
+	return claimed
+}
+
+// promised tells whether p holds the gateway and auxiliary addresses of want.
+func (p *pool) promised(want NetworkPool) bool {
+	if p.rec.Gateway.IsValid() && want.Gateway != p.rec.Gateway {
+		return false
+	}
+	for _, a := range want.Auxiliary {
+		if !slices.Contains(p.rec.Auxiliary, a) {
+			return false
+		}
+	}
+	return true
+}
+
+// buildNetwork makes the network's resources in Neutron.
+func (c *Courier) buildNetwork(ctx context.Context, n *network, r NetworkRequest, pools []*pool) error {
+	mark := c.mark(n.rec.Intent)
+	made, err := c.Neutron.CreateNetwork(ctx, NetworkSpec{Name: n.rec.Name, MTU: r.MTU, Mark: mark})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	n.rec.Neutron, n.rec.MTU = made.ID, made.MTU
+	c.mu.Unlock()
+	var auxiliary []PortSpec
+	for i, want := range r.Pools {
+		s, err := c.Neutron.CreateSubnet(ctx, c.subnetSpec(made.ID, mark, r, i, pools[i]))
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		n.rec.Subnets = append(n.rec.Subnets, subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes})
+		if pools[i] != nil {
+			pools[i].rec.Subnet = s.ID
+		}
+		c.mu.Unlock()
+		for _, name := range slices.Sorted(maps.Keys(want.Auxiliary)) {
+			auxiliary = append(auxiliary, PortSpec{
+				Network: made.ID, Name: "kuryr-aux-" + name, DeviceOwner: ownerAuxiliary, Mark: mark,
+				FixedIPs: []FixedIP{{Subnet: s.ID, Address: want.Auxiliary[name]}}})
+		}
+	}
+	return c.reserveAuxiliary(ctx, n, auxiliary)
+}
+
+func (c *Courier) reserveAuxiliary(ctx context.Context, n *network, specs []PortSpec) error {
+	if len(specs) == 0 {
+		return nil
+	}
+	ports, err := c.Neutron.CreatePorts(ctx, specs)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range ports {
+		n.rec.Reserved = append(n.rec.Reserved, p.ID)
+	}
+	return nil
+}
+
+// subnetSpec describes the subnet of r.Pools[i], whose pool is p if it is Kuryr's.
+func (c *Courier) subnetSpec(on NetworkID, mark Mark, r NetworkRequest, i int, p *pool) SubnetSpec {
+	want := r.Pools[i]
+	s := SubnetSpec{Network: on, Name: "kuryr-subnet-" + want.CIDR.String(), CIDR: want.CIDR,
+		Gateway: want.Gateway, DHCP: c.opt.EnableDHCP, Mark: mark}
+	if p == nil {
+		return s
+	}
+	if p.rec.Range.IsValid() {
+		s.AllocationPools = allocationPools(want.CIDR, p.rec.Range, want.Gateway)
+	}
+	// Neutron wants all subnets of one family on a network from one
+	// subnetpool: where the engine brings several, they come from none.
+	if only := countFamily(r.Pools, FamilyOf(want.CIDR.Addr())) == 1; only {
+		s.Pool = p.rec.SubnetPool
+	}
+	return s
+}
+
+func countFamily(pools []NetworkPool, f Family) int {
+	n := 0
+	for _, p := range pools {
+		if FamilyOf(p.CIDR.Addr()) == f {
+			n++
+		}
+	}
+	return n
+}
+
+// DeleteNetwork gives a network up, with whatever is still attached to it.
+// Unknown networks are no error.
+func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
+	c.mu.Lock()
+	n := c.networks[id]
+	if n == nil || n.rec.State == removing {
+		c.mu.Unlock()
+		return nil
+	}
+	name := n.rec.Name
+	n.rec.State = removing
+	var left []*attachment
+	for _, a := range c.attachments {
+		if a.rec.Network == id && a.rec.State != removing {
+			left = append(left, a)
+		}
+	}
+	c.mu.Unlock()
+	err := c.removeLater(ctx, n)
+	for _, a := range left {
+		if e := c.removeLater(ctx, a); err == nil {
+			err = e
+		}
+	}
+	return because("delete network", name, err)
+}
+
+// eraseNetwork carries a removal out, once nothing is attached any more.
+func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
+	c.mu.Lock()
+	r := n.rec
+	for _, a := range c.attachments {
+		if a.rec.Network == r.ID {
+			c.mu.Unlock()
+			return errWaiting
+		}
+	}
+	c.mu.Unlock()
+	if err := c.eraseAuxiliary(ctx, r); err != nil {
+		return err
+	}
+	ids := []NetworkID{r.Neutron}
+	if r.Neutron == "" { // Neutron's answer was lost
+		found, err := c.Neutron.NetworksByMark(ctx, c.mark(r.Intent))
+		if err != nil {
+			return err
+		}
+		ids = ids[:0]
+		for _, f := range found {
+			ids = append(ids, f.ID)
+		}
+	}
+	for _, id := range ids {
+		if err := c.Neutron.DeleteNetwork(ctx, id); err != nil && KindOf(err) != NotFound {
+			return err
+		}
+	}
+	if err := c.forget(ctx, n); err != nil {
+		return err
+	}
+	c.dropNetwork(ctx, n)
+	return nil
+}
+
+// eraseAuxiliary deletes the ports that hold auxiliary addresses. When the
+// network never became ready their IDs may be lost: the mark finds them.
+func (c *Courier) eraseAuxiliary(ctx context.Context, r networkRecord) error {
+	ids := r.Reserved
+	if len(ids) == 0 {
+		ports, err := c.Neutron.PortsByMark(ctx, c.mark(r.Intent))
+		if err != nil {
+			return err
+		}
+		for _, p := range ports {
+			ids = append(ids, p.ID)
+		}
+	}
+	for _, id := range ids {
+		if err := c.Neutron.DeletePort(ctx, id); err != nil && KindOf(err) != NotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropNetwork takes n out of the table; its pools go too if the engine has
+// released them, and are free for it to release otherwise.
+func (c *Courier) dropNetwork(ctx context.Context, n *network) {
+	c.mu.Lock()
+	delete(c.networks, n.rec.ID)
+	var released, kept []*pool
+	for _, p := range c.pools {
+		if p.rec.Network != n.rec.ID || p.rec.State == removing {
+			continue
+		}
+		if p.rec.Released {
+			released = append(released, p)
+		} else {
+			p.rec.Network, p.rec.Subnet = "", SubnetID("")
+			kept = append(kept, p)
+		}
+	}
+	c.announcePools()
+	c.mu.Unlock()
+	for _, p := range released {
+		c.discard(p)
+	}
+	for _, p := range kept {
+		if err := c.save(ctx, noted, p); err != nil {
+			c.log.Warn("pool not journaled", "pool", p.rec.ID, "err", err)
+		}
+	}
+}
+
+// gateways returns the gateways of the subnets that addresses lie on.
+func (r networkRecord) gateways(addresses []netip.Addr) []netip.Addr {
+	if r.Internal {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range addresses {
+		if s, ok := r.subnetOf(a); ok && s.Gateway.IsValid() {
+			out = append(out, s.Gateway)
+		}
+	}
+	return out
+}

@@ -1,0 +1,237 @@
+package courier
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// state is where a pool, network or attachment is in its life. It is written
+// to the journal before the step that it names.
+type state string
+
+const (
+	creating  state = "creating"  // Neutron has been, or is about to be, asked for it
+	ready     state = "ready"     // a pool or network that is there to be used
+	reserved  state = "reserved"  // an attachment: its port is there, no endpoint yet
+	attaching state = "attaching" // an attachment: its link is being made
+	attached  state = "attached"  // an attachment: plugged
+	removing  state = "removing"  // nobody wants it any more; the remover has it
+)
+
+// The kinds of journal entries.
+const (
+	kindPool       = "pool"
+	kindNetwork    = "network"
+	kindAttachment = "attachment"
+)
+
+// life is what pools, networks and attachments have in common.
+type life struct {
+	op   sync.Mutex    // held by whoever works on it: one step at a time
+	disk sync.Mutex    // held while its record goes to the journal: records arrive in order
+	poke chan struct{} // wakes its removal before the next try is due
+	gone chan struct{} // closed when it has been removed
+}
+
+func newLife() life {
+	return life{poke: make(chan struct{}, 1), gone: make(chan struct{})}
+}
+
+func (l *life) base() *life { return l }
+
+// entity is a pool, network or attachment.
+type entity interface {
+	base() *life
+	key() (kind, intent string)
+	record() any // the journal's text of it; called with Courier.mu held
+	enter(state) // the same
+}
+
+// pool is an address pool that the engine holds.
+type pool struct {
+	life
+	rec poolRecord
+}
+
+type poolRecord struct {
+	Intent     string          `json:"intent"`
+	State      state           `json:"state"`
+	ID         PoolID          `json:"id,omitempty"`
+	CIDR       netip.Prefix    `json:"cidr"`
+	Range      netip.Prefix    `json:"range"`
+	SubnetPool SubnetPoolID    `json:"subnetpool,omitempty"` // "" until Neutron has answered
+	Adopted    bool            `json:"adopted,omitempty"`    // SubnetPool was there before; ID is a tag on it
+	Gateway    netip.Addr      `json:"gateway"`              // promised before the network exists
+	Auxiliary  []netip.Addr    `json:"auxiliary,omitempty"`  // likewise
+	Network    EngineNetworkID `json:"network,omitempty"`    // which took it
+	Subnet     SubnetID        `json:"subnet,omitempty"`
+	Released   bool            `json:"released,omitempty"` // by the engine, while the network is still there
+	Touched    time.Time       `json:"touched"`
+}
+
+func (p *pool) key() (string, string) { return kindPool, p.rec.Intent }
+func (p *pool) record() any           { return p.rec }
+func (p *pool) enter(s state)         { p.rec.State = s }
+func (p *pool) family() Family        { return FamilyOf(p.rec.CIDR.Addr()) }
+
+// network is an engine's network.
+type network struct {
+	life
+	rec networkRecord
+}
+
+type networkRecord struct {
+	Intent   string          `json:"intent"`
+	State    state           `json:"state"`
+	ID       EngineNetworkID `json:"id"`
+	Neutron  NetworkID       `json:"network,omitempty"`
+	Name     string          `json:"name"`
+	MTU      int             `json:"mtu,omitempty"`
+	Internal bool            `json:"internal,omitempty"`
+	Subnets  []subnetRecord  `json:"subnets,omitempty"`
+	Reserved []PortID        `json:"reserved,omitempty"` // ports that hold the auxiliary addresses
+}
+
+type subnetRecord struct {
+	ID      SubnetID     `json:"id"`
+	CIDR    netip.Prefix `json:"cidr"`
+	Gateway netip.Addr   `json:"gateway"`
+	Routes  []Route      `json:"routes,omitempty"`
+}
+
+func (n *network) key() (string, string) { return kindNetwork, n.rec.Intent }
+func (n *network) record() any           { return n.rec }
+func (n *network) enter(s state)         { n.rec.State = s }
+
+// subnetOf returns the subnet that a belongs to.
+func (r networkRecord) subnetOf(a netip.Addr) (subnetRecord, bool) {
+	i := slices.IndexFunc(r.Subnets, func(s subnetRecord) bool { return s.CIDR.Contains(a) })
+	if i < 0 {
+		return subnetRecord{}, false
+	}
+	return r.Subnets[i], true
+}
+
+// attachment is a port with its addresses and, once an endpoint has claimed
+// it, its link. Before that it is a reservation.
+type attachment struct {
+	life
+	rec attachmentRecord
+}
+
+type attachmentRecord struct {
+	Intent    string          `json:"intent"`
+	State     state           `json:"state"`
+	Network   EngineNetworkID `json:"network"`
+	Neutron   NetworkID       `json:"neutron_network"` // outlives the network's record
+	Port      PortID          `json:"port,omitempty"`
+	MAC       MAC             `json:"mac,omitzero"`
+	Addresses []addressRecord `json:"addresses"`
+	Binding   Binding         `json:"binding,omitzero"`
+	Endpoint  EndpointID      `json:"endpoint,omitempty"`
+	Linked    bool            `json:"linked,omitempty"` // a link has been, or is about to be, made
+	Joined    bool            `json:"joined,omitempty"`
+	Published int             `json:"published,omitempty"`
+	MTU       int             `json:"mtu,omitempty"`
+	Touched   time.Time       `json:"touched"`
+}
+
+type addressRecord struct {
+	Subnet  SubnetID   `json:"subnet"`
+	Address netip.Addr `json:"address"`
+	Pool    PoolID     `json:"pool,omitempty"` // through which the engine holds it; "": it does not
+}
+
+func (a *attachment) key() (string, string) { return kindAttachment, a.rec.Intent }
+func (a *attachment) record() any           { return a.rec }
+func (a *attachment) enter(s state)         { a.rec.State = s }
+
+func (r attachmentRecord) addresses() []netip.Addr {
+	out := make([]netip.Addr, len(r.Addresses))
+	for i, a := range r.Addresses {
+		out[i] = a.Address
+	}
+	return out
+}
+
+func (r attachmentRecord) has(a netip.Addr) bool {
+	return slices.ContainsFunc(r.Addresses, func(x addressRecord) bool { return x.Address == a })
+}
+
+// take copies what Neutron says of the port into the record, keeping which
+// addresses the engine holds.
+func (r *attachmentRecord) take(p Port) {
+	held := map[netip.Addr]PoolID{}
+	for _, a := range r.Addresses {
+		held[a.Address] = a.Pool
+	}
+	r.Port, r.MAC, r.Binding = p.ID, p.MAC, p.Binding
+	addresses := make([]addressRecord, 0, len(p.FixedIPs))
+	for _, f := range p.FixedIPs {
+		addresses = append(addresses, addressRecord{Subnet: f.Subnet, Address: f.Address, Pool: held[f.Address]})
+	}
+	r.Addresses = addresses
+}
+
+func (r attachmentRecord) plug() Plug {
+	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding}
+}
+
+// durability says what a record must survive.
+type durability bool
+
+const (
+	noted   durability = false // the death of this process
+	durable durability = true  // a loss of power too
+)
+
+// save writes the records of es, as they are now, to the journal as one.
+func (c *Courier) save(ctx context.Context, how durability, es ...entity) error {
+	slices.SortFunc(es, func(a, b entity) int { // one order for all, or two savers could wait for each other
+		_, ka := a.key()
+		_, kb := b.key()
+		return strings.Compare(ka, kb)
+	})
+	entries := make([]Entry, len(es))
+	for _, e := range es {
+		e.base().disk.Lock()
+		defer e.base().disk.Unlock()
+	}
+	c.mu.Lock()
+	for i, e := range es {
+		kind, id := e.key()
+		data, err := json.Marshal(e.record())
+		if err != nil {
+			c.mu.Unlock()
+			return &Error{Kind: Internal, Op: "write the journal", Err: err}
+		}
+		entries[i] = Entry{Kind: kind, ID: id, Data: data}
+	}
+	c.mu.Unlock()
+	return c.journal(ctx, how, entries)
+}
+
+// forget drops the record of e from the journal. It need not be durable: what
+// comes back is in state removing and is found gone.
+func (c *Courier) forget(ctx context.Context, e entity) error {
+	e.base().disk.Lock()
+	defer e.base().disk.Unlock()
+	kind, id := e.key()
+	return c.journal(ctx, noted, []Entry{{Kind: kind, ID: id}})
+}
+
+func (c *Courier) journal(ctx context.Context, how durability, entries []Entry) error {
+	write := c.Journal.Note
+	if how == durable {
+		write = c.Journal.Write
+	}
+	if err := write(ctx, entries...); err != nil {
+		return because("write the journal", "", err)
+	}
+	return nil
+}

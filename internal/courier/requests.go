@@ -1,0 +1,108 @@
+package courier
+
+import "net/netip"
+
+// PoolRequest asks for an address pool.
+type PoolRequest struct {
+	Family  Family
+	CIDR    netip.Prefix      // the zero Prefix: cut a free one from the default subnetpool
+	Range   netip.Prefix      // addresses are handed out from this part only; zero: from all
+	Options map[string]string // --ipam-opt
+}
+
+// Pool is an address pool that an engine holds.
+type Pool struct {
+	ID   PoolID
+	CIDR netip.Prefix
+}
+
+// AddressRequest asks for an address of a pool.
+type AddressRequest struct {
+	Pool    PoolID
+	Address netip.Addr // wished; the zero Addr: any
+	Gateway bool       // it is to be the network's gateway
+	MAC     MAC        // of the endpoint to be, where the engine tells it
+}
+
+// NetworkRequest asks for a network over pools that were requested before.
+type NetworkRequest struct {
+	ID       EngineNetworkID
+	Pools    []NetworkPool // both families, in the engine's order
+	Internal bool          // no way out: containers get no gateway
+	MTU      int           // bytes; 0: Neutron's choice
+	Options  map[string]string
+}
+
+// NetworkPool is one pool as CreateNetwork names it: by what it holds, since
+// the engine does not pass its PoolID.
+type NetworkPool struct {
+	AddressSpace string
+	CIDR         netip.Prefix
+	Gateway      netip.Addr            // the zero Addr: none
+	Auxiliary    map[string]netip.Addr // by name; reserved for other uses
+}
+
+// AttachRequest asks for an attachment of an endpoint to a network.
+type AttachRequest struct {
+	Network   EngineNetworkID
+	Endpoint  EndpointID
+	Addresses []netip.Addr // at most one of each family; none: Neutron's choice
+	MAC       MAC          // wished; zero: Neutron's choice
+	Published int          // how many ports the user asked to publish on the host
+}
+
+// Attached is what Attach gives.
+type Attached struct {
+	MAC       MAC
+	Addresses []netip.Prefix // with the length of their subnets
+}
+
+// Joined tells the engine how to finish an attachment inside the sandbox.
+type Joined struct {
+	Link     string       // the kernel name of the container's end
+	Gateways []netip.Addr // at most one of each family; none on internal networks
+	Routes   []Route      // the subnets' host routes
+}
+
+// AttachmentInfo is an attachment as Describe and Status tell it.
+type AttachmentInfo struct {
+	Network   EngineNetworkID `json:"docker_network_id"`
+	Endpoint  EndpointID      `json:"endpoint_id,omitempty"` // "": an address that no endpoint has claimed
+	Port      PortID          `json:"port_id"`
+	MAC       MAC             `json:"mac_address"`
+	Addresses []netip.Addr    `json:"addresses"`
+	VIFType   string          `json:"vif_type,omitempty"`
+	Link      string          `json:"link,omitempty"` // the host's end
+	State     string          `json:"state"`          // reserved, attaching, attached, removing
+	Published int             `json:"published_ports,omitempty"`
+}
+
+// NetworkInfo is a network as Status tells it.
+type NetworkInfo struct {
+	ID       EngineNetworkID `json:"docker_network_id"`
+	Neutron  NetworkID       `json:"network_id"`
+	Name     string          `json:"name"`
+	MTU      int             `json:"mtu"`
+	Internal bool            `json:"internal"`
+	CIDRs    []netip.Prefix  `json:"cidrs"`
+	State    string          `json:"state"` // creating, ready, removing
+}
+
+// PoolInfo is an address pool as Status tells it.
+type PoolInfo struct {
+	ID      PoolID          `json:"pool_id"`
+	CIDR    netip.Prefix    `json:"cidr"`
+	Network EngineNetworkID `json:"docker_network_id,omitempty"` // "": no network has taken it yet
+	State   string          `json:"state"`                       // creating, ready, removing
+}
+
+// Status is a snapshot of what this host holds.
+type Status struct {
+	Networks    []NetworkInfo    `json:"networks"`
+	Pools       []PoolInfo       `json:"pools"`
+	Attachments []AttachmentInfo `json:"attachments"`
+	// Pending counts removals that are not yet carried out in Neutron and the
+	// kernel; LastError is why the latest of them has to be tried again.
+	Pending   int    `json:"pending_removals"`
+	LastError string `json:"last_error,omitempty"`
+}

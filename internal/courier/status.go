@@ -1,0 +1,47 @@
+package courier
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Status returns a snapshot of what this host holds, sorted.
+func (c *Courier) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Status{Networks: []NetworkInfo{}, Pools: []PoolInfo{}, Attachments: []AttachmentInfo{}, Pending: len(c.removing)}
+	for _, why := range c.removing {
+		if why != "" {
+			s.LastError = why
+		}
+	}
+	for _, n := range c.networks {
+		info := NetworkInfo{ID: n.rec.ID, Neutron: n.rec.Neutron, Name: n.rec.Name, MTU: n.rec.MTU,
+			Internal: n.rec.Internal, State: string(n.rec.State)}
+		for _, x := range n.rec.Subnets {
+			info.CIDRs = append(info.CIDRs, x.CIDR)
+		}
+		s.Networks = append(s.Networks, info)
+	}
+	for _, p := range c.pools {
+		s.Pools = append(s.Pools, PoolInfo{ID: p.rec.ID, CIDR: p.rec.CIDR, Network: p.rec.Network, State: string(p.rec.State)})
+	}
+	for _, a := range c.attachments {
+		s.Attachments = append(s.Attachments, a.rec.info())
+	}
+	slices.SortFunc(s.Networks, func(a, b NetworkInfo) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(s.Pools, func(a, b PoolInfo) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(s.Attachments, func(a, b AttachmentInfo) int {
+		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Port, b.Port))
+	})
+	return s
+}
+
+func (r attachmentRecord) info() AttachmentInfo {
+	i := AttachmentInfo{Network: r.Network, Endpoint: r.Endpoint, Port: r.Port, MAC: r.MAC, Addresses: r.addresses(),
+		VIFType: r.Binding.VIFType, State: string(r.State), Published: r.Published}
+	if r.Linked {
+		i.Link = HostEnd(r.Port)
+	}
+	return i
+}
