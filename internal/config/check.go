@@ -1,0 +1,285 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"kuryr/internal/courier"
+)
+
+// fault is why a value is refused. Its text continues "cannot use OPTION: ".
+type fault struct {
+	kind      courier.Kind // Invalid or Unsupported
+	why, hint string
+}
+
+func (f *fault) Error() string { return f.why }
+
+func invalid(format string, args ...any) *fault {
+	return &fault{kind: courier.Invalid, why: fmt.Sprintf(format, args...)}
+}
+
+func (f *fault) withHint(hint string) *fault {
+	f.hint = hint
+	return f
+}
+
+// The limits that values are checked against.
+const (
+	maxName       = 255 // Neutron's limit of names and of binding:host_id
+	maxPoolPrefix = 200 // leaves room for "-" and a CIDR
+	maxLinkPrefix = 12  // IFNAMSIZ leaves 15; Docker appends a number
+	maxSocketPath = 103 // the smallest sun_path among Unix systems is 104 with its NUL
+	minSeconds    = 1
+	maxSeconds    = 300
+)
+
+// store checks text and puts it into field, a pointer to one of Config's
+// fields: *string, *bool, or *time.Duration for whole seconds.
+func store(field any, check func(string) *fault, text string) *fault {
+	if strings.Contains(text, "\n") {
+		return invalid("its value goes on in the next line").
+			withHint("a line that starts with white space continues the value before it; start it in the first column")
+	}
+	f := storeLine(field, check, text)
+	if f != nil && f.hint == "" && (strings.Contains(text, " #") || strings.Contains(text, " ;")) {
+		f.hint = "a comment needs a line of its own"
+	}
+	return f
+}
+
+func storeLine(field any, check func(string) *fault, text string) *fault {
+	if check != nil {
+		if f := check(text); f != nil {
+			return f
+		}
+	}
+	switch p := field.(type) {
+	case *string:
+		*p = text
+	case *bool:
+		v, ok := parseBool(text)
+		if !ok {
+			return invalid("%q is neither true nor false (nor yes, no, on, off, 1, 0)", text)
+		}
+		*p = v
+	case *time.Duration:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < minSeconds || n > maxSeconds {
+			return invalid("%q is not a whole number of seconds from %d to %d", text, minSeconds, maxSeconds)
+		}
+		*p = time.Duration(n) * time.Second
+	default:
+		panic(fmt.Sprintf("config: no way to store a %T", field))
+	}
+	return nil
+}
+
+// show is the inverse of store.
+func show(field any) string {
+	switch p := field.(type) {
+	case *bool:
+		return strconv.FormatBool(*p)
+	case *time.Duration:
+		return strconv.Itoa(int(*p / time.Second))
+	case *string:
+		return *p
+	default:
+		panic(fmt.Sprintf("config: no way to show a %T", field))
+	}
+}
+
+// parseBool knows oslo.config's spellings, in any case.
+func parseBool(s string) (value, ok bool) {
+	switch strings.ToLower(s) {
+	case "true", "1", "on", "yes":
+		return true, true
+	case "false", "0", "off", "no":
+		return false, true
+	}
+	return false, false
+}
+
+func hasSpace(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+}
+
+// word checks for one word of at most limit bytes.
+func word(limit int) func(string) *fault {
+	return func(s string) *fault {
+		switch {
+		case s == "":
+			return invalid("it must not be empty")
+		case hasSpace(s):
+			return invalid("%q has white space in it", s)
+		case len(s) > limit:
+			return invalid("%q is longer than %d characters", s, limit)
+		}
+		return nil
+	}
+}
+
+// name checks for a Neutron resource's name.
+func name(limit int) func(string) *fault {
+	return func(s string) *fault {
+		switch {
+		case strings.TrimSpace(s) == "":
+			return invalid("it must not be empty")
+		case len(s) > limit:
+			return invalid("%q is longer than %d characters", s, limit)
+		}
+		return nil
+	}
+}
+
+func oneOf(choices ...string) func(string) *fault {
+	return func(s string) *fault {
+		for _, c := range choices {
+			if s == c {
+				return nil
+			}
+		}
+		return invalid("%q is not one of: %s", s, strings.Join(choices, ", "))
+	}
+}
+
+// linkPrefix checks for the start of an interface's name: what the kernel's
+// dev_valid_name refuses, and %, which asks the kernel to choose a number.
+func linkPrefix(s string) *fault {
+	if f := word(maxLinkPrefix)(s); f != nil {
+		return f
+	}
+	if strings.ContainsAny(s, "/:%") || s == "." || s == ".." {
+		return invalid("%q can't start an interface's name", s)
+	}
+	return nil
+}
+
+func directory(s string) *fault {
+	switch {
+	case !filepath.IsAbs(s):
+		return invalid("%q is not an absolute path", s)
+	case strings.ContainsRune(s, 0):
+		return invalid("%q is not a path", s)
+	}
+	return nil
+}
+
+// CheckSocketPath tells why a Unix socket can't be made at path, which subject
+// names to a person; nil: it can.
+func CheckSocketPath(subject, path string) error { return asError(subject, socketPath(path)) }
+
+func socketPath(s string) *fault {
+	if f := directory(s); f != nil {
+		return f
+	}
+	switch {
+	case strings.HasSuffix(s, "/"):
+		return invalid("%q is a directory's path, not a socket's", s)
+	case len(s) > maxSocketPath:
+		return invalid("%q is longer than %d bytes, the limit of Unix sockets", s, maxSocketPath)
+	}
+	return nil
+}
+
+// CheckLoopback tells why address, which subject names to a person, is not the
+// "ADDRESS:PORT" of a loopback address, the only ones on which a service
+// without authentication may listen; nil: it is.
+func CheckLoopback(subject, address string) error { return asError(subject, loopback(address)) }
+
+func loopback(s string) *fault {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return invalid("%q is not ADDRESS:PORT", s).withHint("for instance 127.0.0.1:9696, or [::1]:9696")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return invalid("%q is not a port (1 to 65535)", port)
+	}
+	if host == "localhost" {
+		return nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil || !addr.IsLoopback() {
+		return invalid("%q is not a loopback address, and whoever can connect may do everything", host).
+			withHint("use 127.0.0.1, ::1 or localhost")
+	}
+	return nil
+}
+
+// loopbackOrEmpty is loopback for an option that may be unset.
+func loopbackOrEmpty(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	return loopback(s)
+}
+
+// kuryrURI checks the engine's TCP address, "http://127.0.0.1:23750".
+func kuryrURI(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	u, f := plainURL(s)
+	switch {
+	case f != nil:
+		return f
+	case u.Scheme != "http":
+		return &fault{courier.Unsupported, "TLS is not supported by this version", "use http:// on a loopback address, or the Unix socket (leave kuryr_uri out)"}
+	case u.Path != "" && u.Path != "/":
+		return invalid("a path (%s) has no meaning here", u.Path)
+	case u.Port() == "":
+		return invalid("it names no port").withHint("for instance http://127.0.0.1:23750")
+	}
+	return loopback(u.Host)
+}
+
+// endpoint checks a Neutron's URL.
+func endpoint(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	_, f := plainURL(s)
+	return f
+}
+
+// plainURL parses an http or https URL that has a host and neither
+// credentials, query nor fragment. What it refuses is not quoted: it may hold a password.
+func plainURL(s string) (*url.URL, *fault) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, invalid("it is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return nil, invalid("it is not an http:// or https:// URL").withHint("for instance http://127.0.0.1:9696")
+	case u.User != nil:
+		return nil, invalid("it holds credentials, which are not sent")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, invalid("a query or fragment has no meaning here")
+	}
+	return u, nil
+}
+
+// authType checks keystoneauth's auth_type.
+func authType(s string) *fault {
+	if s == "" || s == "none" {
+		return nil
+	}
+	return &fault{courier.Unsupported, fmt.Sprintf("authentication by %q is not supported by this version", s), hintNoAuth}
+}
+
+const hintNoAuth = "set auth_type = none with endpoint_override, or leave both out to use the embedded Neutron"
+
+// asError also keeps a nil *fault from becoming a non-nil error.
+func asError(subject string, f *fault) error {
+	if f == nil {
+		return nil
+	}
+	return &courier.Error{Kind: f.kind, Op: "use", Subject: subject, Public: f.why, Hint: f.hint}
+}

@@ -1,0 +1,250 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"kuryr/internal/courier"
+)
+
+// maxFile is far more than any configuration needs, in bytes.
+const maxFile = 1 << 20
+
+// Load reads every source and returns the Config, and a Report of what came
+// from where.
+//
+// Its error joins (errors.Join) one courier.Error for each thing that is
+// wrong, of kind Invalid or Unsupported; one of kind NotFound or Unauthorized
+// when the file can't be read. The Config and Report then hold what was right.
+func Load(s Sources) (Config, Report, error) {
+	l := &loader{sources: s, options: Options(), legacies: legacies(), refused: map[string]bool{}}
+	l.fail(l.readFile())
+	for _, o := range l.options {
+		l.set(o)
+	}
+	l.crossCheck()
+	l.ignore()
+	l.warnUnknown()
+	return l.config, l.report, errors.Join(l.errs...)
+}
+
+// loader is the state of one Load.
+type loader struct {
+	sources  Sources
+	options  []Option
+	legacies []legacy
+	entries  []entry // of the file
+
+	config  Config
+	report  Report
+	errs    []error
+	refused map[string]bool // options whose value was not stored, by key
+}
+
+// key is an option's name in references and in loader's maps.
+func key(section, name string) string { return section + "." + name }
+
+func (l *loader) fail(err error) {
+	if err != nil {
+		l.errs = append(l.errs, err)
+	}
+}
+
+// refuse records a fault of an option.
+func (l *loader) refuse(subject string, f *fault) {
+	l.fail(asError(subject, f))
+}
+
+func (l *loader) readFile() error {
+	path := l.sources.File
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && !l.sources.FileGiven {
+		return nil
+	}
+	var data []byte
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		return fileError(courier.Invalid, path, "not a regular file", nil)
+	case info.Size() > maxFile:
+		return fileError(courier.Invalid, path, fmt.Sprintf("larger than %d bytes", maxFile), nil)
+	default:
+		data, err = os.ReadFile(path)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fileError(courier.NotFound, path, "no such file", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fileError(courier.Unauthorized, path, "permission denied", err)
+	case err != nil:
+		return fileError(courier.Internal, path, "", err)
+	}
+	l.report.File = path
+	l.entries, err = parseINI(data)
+	if se := (*syntaxError)(nil); errors.As(err, &se) {
+		return &courier.Error{Kind: courier.Invalid, Op: "read", Subject: fmt.Sprintf("%s:%d", path, se.line),
+			Public: se.why, Hint: se.hint, Err: err}
+	}
+	return err
+}
+
+func fileError(kind courier.Kind, path, why string, cause error) error {
+	return &courier.Error{Kind: kind, Op: "read", Subject: path, Public: why, Err: cause}
+}
+
+// set gives one option its value.
+func (l *loader) set(o Option) {
+	field := o.field(&l.config)
+	text, origin, f := l.effective(o, []string{key(o.Section, o.Name)})
+	if f == nil {
+		f = store(field, o.check, text)
+	}
+	shown := show(field)
+	if f != nil {
+		l.refuse(origin.at(o.Section, o.Name), f)
+		l.refused[key(o.Section, o.Name)] = true
+		shown = redactURL(text)
+	}
+	l.report.Settings = append(l.report.Settings, Setting{Section: o.Section, Option: o.Name, Value: shown, Origin: origin})
+}
+
+// effective finds the text of an option: flag, environment, file, default.
+// Only the file's values are expanded. Path is how references led here, itself included.
+func (l *loader) effective(o Option, path []string) (string, Origin, *fault) {
+	if v, ok := l.sources.Flags[o.Flag]; ok && o.Flag != "" {
+		return v, Origin{Kind: FromFlag, Name: o.Flag}, nil
+	}
+	for _, name := range []string{o.Env, o.EnvName()} {
+		if v, ok := l.getenv(name); ok {
+			return v, Origin{Kind: FromEnv, Name: name}, nil
+		}
+	}
+	if e, ok := l.lookup(o.Section, append([]string{o.Name}, o.Aliases...)...); ok {
+		v, f := l.expand(e, path)
+		return v, l.origin(e), f
+	}
+	v, f := l.defaultOf(o)
+	return v, Origin{Kind: FromDefault}, f
+}
+
+// getenv reads a variable. An empty one counts as unset: containers are
+// often started with all their variables, set or not.
+func (l *loader) getenv(name string) (string, bool) {
+	if l.sources.LookupEnv == nil || name == "" {
+		return "", false
+	}
+	v, ok := l.sources.LookupEnv(name)
+	return v, ok && v != ""
+}
+
+func (l *loader) defaultOf(o Option) (string, *fault) {
+	if o.Name != "host" {
+		return o.Default, nil
+	}
+	hostname := l.sources.Hostname
+	if hostname == nil {
+		hostname = os.Hostname
+	}
+	name, err := hostname()
+	if err != nil {
+		return "", invalid("this machine's name is unknown: %v", err).withHint("set host, or use --host")
+	}
+	return name, nil
+}
+
+// lookup finds the last assignment under the first of names that has one.
+func (l *loader) lookup(section string, names ...string) (entry, bool) {
+	for _, name := range names {
+		for _, e := range slices.Backward(l.entries) {
+			if e.key == name && sameSection(e.section, section) {
+				return e, true
+			}
+		}
+	}
+	return entry{}, false
+}
+
+func (l *loader) origin(e entry) Origin {
+	return Origin{Kind: FromFile, File: l.report.File, Line: e.line}
+}
+
+// expand substitutes the references in an entry's value.
+func (l *loader) expand(e entry, path []string) (string, *fault) {
+	return expand(e.value, func(ref string) (string, *fault) { return l.resolve(e.section, ref, path) })
+}
+
+// resolve returns the value that a reference in a section stands for: of that
+// section or, when it has no such option, of DEFAULT.
+func (l *loader) resolve(section, ref string, path []string) (string, *fault) {
+	sections, name := []string{section, defaultSection}, ref
+	if s, n, dotted := strings.Cut(ref, "."); dotted {
+		sections, name = []string{s}, n
+	}
+	for _, s := range sections {
+		if i := slices.IndexFunc(l.options, func(o Option) bool { return sameSection(o.Section, s) && o.Name == name }); i >= 0 {
+			o := l.options[i]
+			if slices.Contains(path, key(o.Section, o.Name)) {
+				return "", invalid("$%s refers to itself", ref)
+			}
+			v, _, f := l.effective(o, append(slices.Clip(path), key(o.Section, o.Name)))
+			return v, f
+		}
+		if old, ok := findLegacy(l.legacies, s, name); ok {
+			return l.resolveLegacy(old, ref, path)
+		}
+	}
+	return "", invalid("$%s refers to no option", ref).withHint("write $$ for a dollar sign")
+}
+
+func (l *loader) resolveLegacy(old legacy, ref string, path []string) (string, *fault) {
+	e, ok := l.lookup(old.section, old.name)
+	switch {
+	case old.secret:
+		return "", invalid("$%s refers to a secret", ref)
+	case !ok:
+		return "", invalid("$%s refers to an option that has no meaning here, and is not set", ref)
+	case slices.Contains(path, key(old.section, old.name)):
+		return "", invalid("$%s refers to itself", ref)
+	}
+	return l.expand(e, append(slices.Clip(path), key(old.section, old.name)))
+}
+
+// crossCheck checks what no option's own check can.
+func (l *loader) crossCheck() {
+	c := &l.config
+	switch {
+	case c.AuthType == "none" && c.EndpointOverride == "" && !l.refused["neutron.endpoint_override"]:
+		l.refuse(l.where("neutron", "auth_type"), invalid("it needs endpoint_override").
+			withHint("set endpoint_override to the Neutron's URL, or leave both out to use the embedded Neutron"))
+	case c.AuthType == "" && c.EndpointOverride != "" && !l.refused["neutron.auth_type"]:
+		l.refuse(l.where("neutron", "endpoint_override"), invalid("it goes with auth_type = none only").withHint(hintNoAuth))
+	}
+	if c.AuthType == "none" && c.NeutronListen != "" {
+		l.refuse(l.where(defaultSection, "neutron_listen"),
+			invalid("the embedded Neutron does not run when auth_type = none").withHint("leave one of them out"))
+	}
+	if c.DockerSocket != "" && c.DockerSocket == c.AdminSocket {
+		l.refuse(l.where(defaultSection, "admin_socket"), invalid("%q is the docker_socket already", c.AdminSocket))
+	}
+}
+
+// where names an option where it was set.
+func (l *loader) where(section, name string) string {
+	i := slices.IndexFunc(l.report.Settings, func(s Setting) bool { return s.Section == section && s.Option == name })
+	return l.report.Settings[i].Origin.at(section, name)
+}
+
+// sameSection compares section names as oslo.config does.
+func sameSection(a, b string) bool {
+	if a == defaultSection || b == defaultSection {
+		return a == b
+	}
+	return strings.EqualFold(a, b)
+}

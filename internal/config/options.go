@@ -1,0 +1,146 @@
+package config
+
+import "strings"
+
+// Option is one setting that has an effect.
+type Option struct {
+	Section, Name string   // in kuryr.conf
+	Aliases       []string // other names of the same section, accepted without a word
+	Env           string   // environment variable, besides EnvName; may be empty
+	Flag          string   // command line flag without its dashes; may be empty
+	Value         string   // what a value looks like, for help and reference
+	Default       string   // as it would be written in the file
+	DefaultNote   string   // says what the default is where Default can't
+	Doc           string   // one or more sentences; the first is the flag's help
+
+	field func(*Config) any // what store and show take
+	check func(string) *fault
+}
+
+// EnvName is the variable that oslo.config reads for the option:
+// OS_<SECTION>__<NAME>.
+func (o Option) EnvName() string { return envName(o.Section, o.Name) }
+
+func envName(section, name string) string {
+	return "OS_" + strings.ToUpper(section) + "__" + strings.ToUpper(name)
+}
+
+// Usage is the first sentence of Doc, without its full stop and capital: a flag's help.
+func (o Option) Usage() string {
+	first, _, _ := strings.Cut(o.Doc, ". ")
+	first = strings.TrimSuffix(first, ".")
+	return strings.ToLower(first[:1]) + first[1:]
+}
+
+// Options returns every setting that has an effect, in the order in which
+// they are shown: by section.
+func Options() []Option {
+	return append(append(append(hostOptions(), engineOptions()...), bindingOptions()...), neutronOptions()...)
+}
+
+// hostOptions are about this host: its name, files and sockets.
+func hostOptions() []Option {
+	return []Option{{
+		Section: defaultSection, Name: "host", Env: "KURYR_HOST", Flag: "host", Value: "NAME", DefaultNote: "the machine's host name",
+		Doc:   "Name of this machine in Neutron (`binding:host_id`). It must not change while containers run.",
+		field: func(c *Config) any { return &c.Host }, check: word(maxName),
+	}, {
+		Section: defaultSection, Name: "state_dir", Env: "KURYR_STATE_DIR", Flag: "state-dir", Value: "DIRECTORY", Default: "/var/lib/kuryr",
+		Doc:   "Directory of the journal and the embedded Neutron's database. It is made when it does not exist.",
+		field: func(c *Config) any { return &c.StateDir }, check: directory,
+	}, {
+		Section: defaultSection, Name: "docker_socket", Flag: "docker-socket", Value: "PATH", Default: "/run/docker/plugins/kuryr.sock",
+		Doc:   "Unix socket on which Docker talks to Kuryr. Docker finds the plugin `kuryr` by the default path.",
+		field: func(c *Config) any { return &c.DockerSocket }, check: socketPath,
+	}, {
+		Section: defaultSection, Name: "admin_socket", Env: "KURYR_ADMIN_SOCKET", Flag: "admin-socket", Value: "PATH", Default: "/run/kuryr/kuryr.sock",
+		Doc:   "Unix socket of the admin API. `kuryr status` reads it.",
+		field: func(c *Config) any { return &c.AdminSocket }, check: socketPath,
+	}, {
+		Section: defaultSection, Name: "socket_group", Value: "GROUP", Default: "docker",
+		Doc:   "Group that may use both sockets (mode 0660). When the machine has no such group they are root's alone (0600).",
+		field: func(c *Config) any { return &c.SocketGroup }, check: word(maxName),
+	}, {
+		Section: defaultSection, Name: "neutron_listen", Flag: "neutron-listen", Value: "ADDRESS:PORT", DefaultNote: "not served over TCP",
+		Doc:   "Loopback address on which the embedded Neutron is also served over TCP. It asks nobody for credentials.",
+		field: func(c *Config) any { return &c.NeutronListen }, check: loopbackOrEmpty,
+	}, {
+		Section: defaultSection, Name: "debug", Flag: "debug", Value: "BOOLEAN", Default: "false",
+		Doc:   "Log the details of every call too.",
+		field: func(c *Config) any { return &c.Debug },
+	}}
+}
+
+// engineOptions are about what the container engine sees.
+func engineOptions() []Option {
+	return []Option{{
+		Section: defaultSection, Name: "kuryr_uri", Env: "OS_KURYR_URI", Value: "URL", DefaultNote: "the Unix socket only",
+		Doc: "URL on which the engine reaches Kuryr over TCP too, such as `http://127.0.0.1:23750`. " +
+			"Only `http://` on a loopback address and with a port, since there is no authentication.",
+		field: func(c *Config) any { return &c.KuryrURI }, check: kuryrURI,
+	}, {
+		Section: defaultSection, Name: "capability_scope", Env: "CAPABILITY_SCOPE", Value: "local|global", Default: "local",
+		Doc:   "Scope of networks that the engine is told. Docker dropped the cluster store that `global` needs in version 23.",
+		field: func(c *Config) any { return &c.CapabilityScope }, check: oneOf("local", "global"),
+	}, {
+		Section: defaultSection, Name: "local_default_address_space", Value: "NAME", Default: "no_address_space",
+		Doc:   "Default address space of networks of local scope.",
+		field: func(c *Config) any { return &c.LocalAddressSpace }, check: word(maxName),
+	}, {
+		Section: defaultSection, Name: "global_default_address_space", Value: "NAME", Default: "no_address_space",
+		Doc:   "Default address space of networks of global scope.",
+		field: func(c *Config) any { return &c.GlobalAddressSpace }, check: word(maxName),
+	}, {
+		Section: defaultSection, Name: "process_external_connectivity", Value: "BOOLEAN", Default: "true",
+		Doc:   "Let exposed ports (`--expose`) act on security groups.",
+		field: func(c *Config) any { return &c.ProcessExternalConnectivity },
+	}, {
+		Section: defaultSection, Name: "requires_mac_address", Value: "BOOLEAN", Default: "false",
+		Doc:   "Have the engine choose each MAC address before it asks for an IP address, as the Python Kuryr did.",
+		field: func(c *Config) any { return &c.RequiresMACAddress },
+	}, {
+		Section: defaultSection, Name: "subnetpool_name_prefix", Value: "PREFIX", Default: "kuryrPool",
+		Doc:   "Start of the names of the subnetpools that Kuryr makes.",
+		field: func(c *Config) any { return &c.SubnetPoolPrefix }, check: name(maxPoolPrefix),
+	}, {
+		Section: defaultSection, Name: "request_timeout", Value: "SECONDS", Default: "20",
+		Doc:   "Deadline of each call from the engine, 1 to 300 seconds. Docker itself gives up after 30 or more.",
+		field: func(c *Config) any { return &c.RequestTimeout },
+	}}
+}
+
+// bindingOptions are about the interfaces of containers.
+func bindingOptions() []Option {
+	return []Option{{
+		Section: "binding", Name: "veth_dst_prefix", Value: "PREFIX", Default: "eth",
+		Doc:   "Start of the interfaces' names inside containers. The engine appends a number.",
+		field: func(c *Config) any { return &c.VethDstPrefix }, check: linkPrefix,
+	}}
+}
+
+// neutronOptions are about Neutron and what is made in it.
+func neutronOptions() []Option {
+	const section = "neutron"
+	return []Option{{
+		Section: section, Name: "enable_dhcp", Value: "BOOLEAN", Default: "true",
+		Doc:   "Set `enable_dhcp` on the subnets that Kuryr makes.",
+		field: func(c *Config) any { return &c.EnableDHCP },
+	}, {
+		Section: section, Name: "default_subnetpool_v4", Value: "NAME", Default: "kuryr",
+		Doc:   "Subnetpool from which IPv4 subnets are cut when `docker network create` names none.",
+		field: func(c *Config) any { return &c.DefaultPoolV4 }, check: name(maxName),
+	}, {
+		Section: section, Name: "default_subnetpool_v6", Value: "NAME", Default: "kuryr6",
+		Doc:   "Subnetpool from which IPv6 subnets are cut when `docker network create --ipv6` names none.",
+		field: func(c *Config) any { return &c.DefaultPoolV6 }, check: name(maxName),
+	}, {
+		Section: section, Name: "auth_type", Aliases: []string{"auth_plugin"}, Value: "none", DefaultNote: "the embedded Neutron",
+		Doc: "How to authenticate to Neutron. Unset, the embedded Neutron is used; " +
+			"`none` uses the Neutron at `endpoint_override`, without authentication. Other types are not supported by this version.",
+		field: func(c *Config) any { return &c.AuthType }, check: authType,
+	}, {
+		Section: section, Name: "endpoint_override", Aliases: []string{"endpoint", "url"}, Value: "URL", DefaultNote: "the embedded Neutron",
+		Doc:   "URL of a Neutron that asks for no authentication, such as `http://127.0.0.1:9696`. It goes with `auth_type = none`.",
+		field: func(c *Config) any { return &c.EndpointOverride }, check: endpoint,
+	}}
+}
