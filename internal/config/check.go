@@ -10,26 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"kuryr/internal/courier"
 )
-
-// fault is why a value is refused. Its text continues "cannot use OPTION: ".
-type fault struct {
-	kind      courier.Kind // Invalid or Unsupported
-	why, hint string
-}
-
-func (f *fault) Error() string { return f.why }
-
-func invalid(format string, args ...any) *fault {
-	return &fault{kind: courier.Invalid, why: fmt.Sprintf(format, args...)}
-}
-
-func (f *fault) withHint(hint string) *fault {
-	f.hint = hint
-	return f
-}
 
 // The limits that values are checked against.
 const (
@@ -174,7 +155,7 @@ func directory(s string) *fault {
 
 // CheckSocketPath tells why a Unix socket can't be made at path, which subject
 // names to a person; nil: it can.
-func CheckSocketPath(subject, path string) error { return asError(subject, socketPath(path)) }
+func CheckSocketPath(subject, path string) error { return socketPath(path).refuse(subject, Origin{}) }
 
 func socketPath(s string) *fault {
 	if f := directory(s); f != nil {
@@ -192,7 +173,7 @@ func socketPath(s string) *fault {
 // CheckLoopback tells why address, which subject names to a person, is not the
 // "ADDRESS:PORT" of a loopback address, the only ones on which a service
 // without authentication may listen; nil: it is.
-func CheckLoopback(subject, address string) error { return asError(subject, loopback(address)) }
+func CheckLoopback(subject, address string) error { return loopback(address).refuse(subject, Origin{}) }
 
 func loopback(s string) *fault {
 	host, port, err := net.SplitHostPort(s)
@@ -231,7 +212,8 @@ func kuryrURI(s string) *fault {
 	case f != nil:
 		return f
 	case u.Scheme != "http":
-		return &fault{courier.Unsupported, "TLS is not supported by this version", "use http:// on a loopback address, or the Unix socket (leave kuryr_uri out)"}
+		return unsupported("TLS is not supported by this version").
+			withHint("use http:// on a loopback address, or the Unix socket (leave kuryr_uri out)")
 	case u.Path != "" && u.Path != "/":
 		return invalid("a path (%s) has no meaning here", u.Path)
 	case u.Port() == "":
@@ -271,15 +253,7 @@ func authType(s string) *fault {
 	if s == "" || s == "none" {
 		return nil
 	}
-	return &fault{courier.Unsupported, fmt.Sprintf("authentication by %q is not supported by this version", s), hintNoAuth}
+	return unsupported("authentication by %q is not supported by this version", s).withHint(hintNoAuth)
 }
 
 const hintNoAuth = "set auth_type = none with endpoint_override, or leave both out to use the embedded Neutron"
-
-// asError also keeps a nil *fault from becoming a non-nil error.
-func asError(subject string, f *fault) error {
-	if f == nil {
-		return nil
-	}
-	return &courier.Error{Kind: f.kind, Op: "use", Subject: subject, Public: f.why, Hint: f.hint}
-}

@@ -19,7 +19,7 @@ func (l *loader) ignore() {
 			Value: old.redacted(value), Origin: origin, Ignored: true})
 		if old.refuse != nil {
 			if f := old.refuse(value, l); f != nil {
-				l.refuse(origin.at(old.section, old.name), f)
+				l.refuse(old.section, old.name, origin, f)
 				continue
 			}
 		}

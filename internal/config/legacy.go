@@ -1,11 +1,8 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-
-	"kuryr/internal/courier"
 )
 
 // legacy is an option of the Python Kuryr, of oslo.log or of keystoneauth
@@ -115,7 +112,7 @@ func trueUnsupported(why, hint string) func(string, *loader) *fault {
 		case !ok:
 			return invalid("%q is neither true nor false (nor yes, no, on, off, 1, 0)", value)
 		case v:
-			return &fault{courier.Unsupported, why, hint}
+			return unsupported("%s", why).withHint(hint)
 		}
 		return nil
 	}
@@ -127,8 +124,7 @@ func vethOnly(value string, _ *loader) *fault {
 		driver = strings.TrimSpace(driver)
 		last := driver[strings.LastIndexByte(driver, '.')+1:]
 		if last != "" && last != "veth" {
-			return &fault{courier.Unsupported, fmt.Sprintf("the driver %q is not supported by this version", last),
-				"leave it out: veth is used"}
+			return unsupported("the driver %q is not supported by this version", last).withHint("leave it out: veth is used")
 		}
 	}
 	return nil
@@ -140,7 +136,7 @@ func needsKeystone(value string, l *loader) *fault {
 	if value == "" || l.config.AuthType == "none" || l.refused["neutron.auth_type"] {
 		return nil
 	}
-	return &fault{courier.Unsupported, "authentication by Keystone is not supported by this version", hintNoAuth}
+	return unsupported("authentication by Keystone is not supported by this version").withHint(hintNoAuth)
 }
 
 // overTLS refuses certificates where they would be used.
@@ -148,12 +144,12 @@ func overTLS(value string, l *loader) *fault {
 	if value == "" || !strings.HasPrefix(strings.ToLower(l.config.EndpointOverride), "https:") {
 		return nil
 	}
-	return &fault{courier.Unsupported, "only the system's certificate authorities are used by this version",
-		"add the authority to the system's, and leave it out"}
+	return unsupported("only the system's certificate authorities are used by this version").
+		withHint("add the authority to the system's, and leave it out")
 }
 
 func insecure(value string, l *loader) *fault {
-	if f := trueUnsupported("", "")(value, l); f == nil || f.kind == courier.Invalid {
+	if f := trueUnsupported("", "")(value, l); f == nil || !f.unsupported {
 		return f
 	}
 	return overTLS(value, l)

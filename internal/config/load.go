@@ -7,8 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"kuryr/internal/courier"
 )
 
 // maxFile is far more than any configuration needs, in bytes.
@@ -17,9 +15,9 @@ const maxFile = 1 << 20
 // Load reads every source and returns the Config, and a Report of what came
 // from where.
 //
-// Its error joins (errors.Join) one courier.Error for each thing that is
-// wrong, of kind Invalid or Unsupported; one of kind NotFound or Unauthorized
-// when the file can't be read. The Config and Report then hold what was right.
+// Its error joins (errors.Join) one *Error for each thing that is wrong; it is
+// an fs.ErrNotExist or fs.ErrPermission when the file can't be read. The
+// Config and Report then hold what was right.
 func Load(s Sources) (Config, Report, error) {
 	l := &loader{sources: s, options: Options(), legacies: legacies(), refused: map[string]bool{}}
 	l.fail(l.readFile())
@@ -55,8 +53,8 @@ func (l *loader) fail(err error) {
 }
 
 // refuse records a fault of an option.
-func (l *loader) refuse(subject string, f *fault) {
-	l.fail(asError(subject, f))
+func (l *loader) refuse(section, name string, o Origin, f *fault) {
+	l.fail(f.refuse(o.at(section, name), o))
 }
 
 func (l *loader) readFile() error {
@@ -72,31 +70,30 @@ func (l *loader) readFile() error {
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
-		return fileError(courier.Invalid, path, "not a regular file", nil)
+		return fileError(path, "not a regular file", nil)
 	case info.Size() > maxFile:
-		return fileError(courier.Invalid, path, fmt.Sprintf("larger than %d bytes", maxFile), nil)
+		return fileError(path, fmt.Sprintf("larger than %d bytes", maxFile), nil)
 	default:
 		data, err = os.ReadFile(path)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fileError(courier.NotFound, path, "no such file", err)
+		return fileError(path, "no such file", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fileError(courier.Unauthorized, path, "permission denied", err)
+		return fileError(path, "permission denied", err)
 	case err != nil:
-		return fileError(courier.Internal, path, "", err)
+		return fileError(path, "", err)
 	}
 	l.report.File = path
 	l.entries, err = parseINI(data)
 	if se := (*syntaxError)(nil); errors.As(err, &se) {
-		return &courier.Error{Kind: courier.Invalid, Op: "read", Subject: fmt.Sprintf("%s:%d", path, se.line),
-			Public: se.why, Hint: se.hint, Err: err}
+		return &Error{Op: "read", Subject: fmt.Sprintf("%s:%d", path, se.line), Why: se.why, Hint: se.hint, Err: err}
 	}
 	return err
 }
 
-func fileError(kind courier.Kind, path, why string, cause error) error {
-	return &courier.Error{Kind: kind, Op: "read", Subject: path, Public: why, Err: cause}
+func fileError(path, why string, cause error) error {
+	return &Error{Op: "read", Subject: path, Why: why, Err: cause}
 }
 
 // set gives one option its value.
@@ -108,7 +105,7 @@ func (l *loader) set(o Option) {
 	}
 	shown := show(field)
 	if f != nil {
-		l.refuse(origin.at(o.Section, o.Name), f)
+		l.refuse(o.Section, o.Name, origin, f)
 		l.refused[key(o.Section, o.Name)] = true
 		shown = redactURL(text)
 	}
@@ -221,24 +218,24 @@ func (l *loader) crossCheck() {
 	c := &l.config
 	switch {
 	case c.AuthType == "none" && c.EndpointOverride == "" && !l.refused["neutron.endpoint_override"]:
-		l.refuse(l.where("neutron", "auth_type"), invalid("it needs endpoint_override").
+		l.refuseSet("neutron", "auth_type", invalid("it needs endpoint_override").
 			withHint("set endpoint_override to the Neutron's URL, or leave both out to use the embedded Neutron"))
 	case c.AuthType == "" && c.EndpointOverride != "" && !l.refused["neutron.auth_type"]:
-		l.refuse(l.where("neutron", "endpoint_override"), invalid("it goes with auth_type = none only").withHint(hintNoAuth))
+		l.refuseSet("neutron", "endpoint_override", invalid("it goes with auth_type = none only").withHint(hintNoAuth))
 	}
 	if c.AuthType == "none" && c.NeutronListen != "" {
-		l.refuse(l.where(defaultSection, "neutron_listen"),
+		l.refuseSet(defaultSection, "neutron_listen",
 			invalid("the embedded Neutron does not run when auth_type = none").withHint("leave one of them out"))
 	}
 	if c.DockerSocket != "" && c.DockerSocket == c.AdminSocket {
-		l.refuse(l.where(defaultSection, "admin_socket"), invalid("%q is the docker_socket already", c.AdminSocket))
+		l.refuseSet(defaultSection, "admin_socket", invalid("%q is the docker_socket already", c.AdminSocket))
 	}
 }
 
-// where names an option where it was set.
-func (l *loader) where(section, name string) string {
+// refuseSet records a fault of an option that was reported already.
+func (l *loader) refuseSet(section, name string, f *fault) {
 	i := slices.IndexFunc(l.report.Settings, func(s Setting) bool { return s.Section == section && s.Option == name })
-	return l.report.Settings[i].Origin.at(section, name)
+	l.refuse(section, name, l.report.Settings[i].Origin, f)
 }
 
 // sameSection compares section names as oslo.config does.

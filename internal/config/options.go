@@ -92,7 +92,7 @@ func engineOptions() []Option {
 		field: func(c *Config) any { return &c.GlobalAddressSpace }, check: word(maxName),
 	}, {
 		Section: defaultSection, Name: "process_external_connectivity", Value: "BOOLEAN", Default: "true",
-		Doc:   "Let exposed ports (`--expose`) act on security groups.",
+		Doc:   "Let exposed ports (`--expose`) act on security groups. Accepted; in this version they never do.",
 		field: func(c *Config) any { return &c.ProcessExternalConnectivity },
 	}, {
 		Section: defaultSection, Name: "requires_mac_address", Value: "BOOLEAN", Default: "false",
@@ -104,7 +104,7 @@ func engineOptions() []Option {
 		field: func(c *Config) any { return &c.SubnetPoolPrefix }, check: name(maxPoolPrefix),
 	}, {
 		Section: defaultSection, Name: "request_timeout", Value: "SECONDS", Default: "20",
-		Doc:   "Deadline of each call from the engine, 1 to 300 seconds. Docker itself gives up after 30 or more.",
+		Doc:   "Deadline of each call from the engine, 1 to 300 seconds.",
 		field: func(c *Config) any { return &c.RequestTimeout },
 	}}
 }
