@@ -1,0 +1,207 @@
+package docker
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"kuryr/internal/courier"
+)
+
+// Bounds of an MTU, in bytes: what every IPv4 link must carry (RFC 791), what
+// every IPv6 link must (RFC 8200), and the most that an IP packet has.
+const (
+	minMTU     = 68
+	minMTUIPv6 = 1280
+	maxMTU     = 65535
+)
+
+// neutronPrefix starts the options of the Python Kuryr that choose existing
+// resources. To ignore one would give the container another network than was
+// asked for.
+const neutronPrefix = "neutron."
+
+// networkOptions are what CreateNetwork's options say.
+type networkOptions struct {
+	internal   bool
+	enableIPv6 bool
+	mtu        int // bytes; 0: not given
+	driver     map[string]string
+}
+
+// networkOptions reads the options of CreateNetwork and GwAllocCheck. hasIPv6
+// tells of a pool of that family.
+func (s *server) networkOptions(o options, hasIPv6 bool) (networkOptions, error) {
+	var out networkOptions
+	if err := refuseNeutron(o); err != nil {
+		return out, err
+	}
+	var enableIPv4 bool
+	if err := errors.Join(o.bool(optInternal, &out.internal), o.bool(optEnableIPv6, &out.enableIPv6), o.bool(optEnableIPv4, &enableIPv4)); err != nil {
+		return out, err
+	}
+	if raw, ok := o[optGeneric]; ok {
+		if err := json.Unmarshal(raw, &out.driver); err != nil {
+			return out, invalid("option %s is not a map of strings", optGeneric)
+		}
+	}
+	noteUnknown(s.noted, o, optGeneric, optInternal, optEnableIPv6, optEnableIPv4)
+	mtu, err := s.driverOptions(out.driver, hasIPv6 || out.enableIPv6)
+	out.mtu = mtu
+	return out, err
+}
+
+// driverOptions checks what the user gave with -o, and returns the MTU.
+func (s *server) driverOptions(o map[string]string, hasIPv6 bool) (mtu int, err error) {
+	if err := refuseNeutron(o); err != nil {
+		return 0, err
+	}
+	noteUnknown(s.noted, o, optMTU)
+	text, ok := o[optMTU]
+	if !ok {
+		return 0, nil
+	}
+	least := minMTU
+	if hasIPv6 {
+		least = minMTUIPv6
+	}
+	mtu, err = strconv.Atoi(text)
+	if err != nil || mtu < least || mtu > maxMTU {
+		f := invalid("option %s is %q, not a number of bytes from %d to %d", optMTU, text, least, maxMTU)
+		if err == nil && mtu >= minMTU && mtu < minMTUIPv6 {
+			f.hinted("IPv6 needs %d", minMTUIPv6)
+		}
+		return 0, f
+	}
+	return mtu, nil
+}
+
+// endpointOptions are what CreateEndpoint's options say.
+type endpointOptions struct {
+	mac       courier.MAC
+	published int // ports
+}
+
+func (s *server) endpointOptions(o options) (endpointOptions, error) {
+	var out endpointOptions
+	if err := refuseNeutron(o); err != nil {
+		return out, err
+	}
+	noteUnknown(s.noted, o, optExposed, optPortMap, optMAC, optDNS, optIfName, optSysctls, optGeneric, optNo6to4)
+	var err error
+	if out.published, err = o.published(); err != nil {
+		return out, err
+	}
+	out.mac, err = o.mac()
+	return out, err
+}
+
+// bool reads a truth value into to; one that is absent leaves it alone.
+func (o options) bool(key string, to *bool) error {
+	raw, ok := o[key]
+	if !ok {
+		return nil
+	}
+	if err := json.Unmarshal(raw, to); err == nil {
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err == nil {
+		if v, err := strconv.ParseBool(text); err == nil {
+			*to = v
+			return nil
+		}
+	}
+	return invalid("option %s is neither true nor false", key)
+}
+
+// published counts the ports that the user asked to publish on the host.
+func (o options) published() (int, error) {
+	raw, ok := o[optPortMap]
+	if !ok {
+		return 0, nil
+	}
+	var ports []json.RawMessage
+	if err := json.Unmarshal(raw, &ports); err != nil {
+		return 0, invalid("option %s is not a list", optPortMap)
+	}
+	return len(ports), nil
+}
+
+// mac reads the MAC that the user chose, the six bytes in base64, as Go's JSON
+// writes a net.HardwareAddr. Docker has it in the interface as well.
+func (o options) mac() (courier.MAC, error) {
+	raw, ok := o[optMAC]
+	if !ok {
+		return courier.MAC{}, nil
+	}
+	var text string
+	err := json.Unmarshal(raw, &text)
+	if err == nil && text == "" {
+		return courier.MAC{}, nil
+	}
+	b, err64 := base64.StdEncoding.DecodeString(text)
+	if err != nil || err64 != nil || len(b) != len(courier.MAC{}) {
+		return courier.MAC{}, invalid("option %s is not a MAC address in base64", optMAC)
+	}
+	return parseMAC(courier.MAC(b).String())
+}
+
+// refuseNeutron refuses what the Python Kuryr understood and this version
+// does not yet, all of it in one line.
+func refuseNeutron[V any](o map[string]V) error {
+	var names []string
+	for _, k := range slices.Sorted(maps.Keys(o)) {
+		if strings.HasPrefix(k, neutronPrefix) {
+			names = append(names, fmt.Sprintf("%.60s", k))
+		}
+	}
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return unsupported("option %s is not supported yet", names[0])
+	default:
+		return unsupported("options %s are not supported yet", strings.Join(names, ", "))
+	}
+}
+
+// maxNotes bounds how many names of unknown options are remembered: they come
+// from users.
+const maxNotes = 256
+
+// notes logs the name of each unknown option once; its value may be a secret.
+type notes struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	seen map[string]bool // guarded by mu
+}
+
+func newNotes(log *slog.Logger) *notes { return &notes{log: log, seen: map[string]bool{}} }
+
+// noteUnknown logs the names of o that are not among the known ones.
+func noteUnknown[V any](n *notes, o map[string]V, known ...string) {
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		if !slices.Contains(known, name) && n.first(name) {
+			n.log.Info("ignored an option that has no meaning here", keyOption, fmt.Sprintf("%.60s", name))
+		}
+	}
+}
+
+func (n *notes) first(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.seen[name] || len(n.seen) >= maxNotes {
+		return false
+	}
+	n.seen[name] = true
+	return true
+}
