@@ -1,0 +1,422 @@
+package neutron_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/neutron"
+)
+
+const portID = courier.PortID("e39425e2-1f2c-4be2-90c0-53b08a3b2552")
+
+// client returns a client of a server that h is.
+func client(t *testing.T, h http.HandlerFunc) *neutron.Client {
+	t.Helper()
+	return newClient(t, neutron.Options{Endpoint: "http://neutron.example:9696/", Transport: neutron.InProcess(h)})
+}
+
+func newClient(t *testing.T, o neutron.Options) *neutron.Client {
+	t.Helper()
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c, err := neutron.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// capture is an answer of Neutron 21.0.0 (Zed), and what it answers.
+type capture struct {
+	Request struct {
+		Method string
+		Path   string
+		Body   json.RawMessage
+	}
+	Status    int
+	RequestID string `json:"request_id"`
+	Body      json.RawMessage
+}
+
+func readCapture(t *testing.T, name string) capture {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c capture
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c capture) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Openstack-Request-Id", c.RequestID)
+	w.WriteHeader(c.Status)
+	w.Write(c.Body)
+}
+
+func answer(status int, body string) http.HandlerFunc {
+	return capture{Status: status, Body: json.RawMessage(body)}.ServeHTTP
+}
+
+func TestEndpoints(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"http://h:9696":                 "/v2.0/ports/",
+		"http://h:9696/":                "/v2.0/ports/",
+		"http://h:9696/v2.0":            "/v2.0/ports/",
+		"http://h:9696/v2.0/":           "/v2.0/ports/",
+		"https://cloud.example/network": "/network/v2.0/ports/",
+	} {
+		var got string
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.URL.Path
+			w.WriteHeader(http.StatusNoContent)
+		})
+		c := newClient(t, neutron.Options{Endpoint: endpoint, Transport: neutron.InProcess(h)})
+		if err := c.DeletePort(t.Context(), portID); err != nil || got != want+string(portID) {
+			t.Errorf("%s: asked for %s (%v)", endpoint, got, err)
+		}
+	}
+	for _, bad := range []string{"", "neutron:9696", "ftp://h/", "http://", "http://h/?x=1", "unix:///run/x"} {
+		if _, err := neutron.New(neutron.Options{Endpoint: bad}); courier.KindOf(err) != courier.Invalid {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestRequestBodies(t *testing.T) {
+	mark := courier.Mark{Host: "h1", Intent: "8a3f"}
+	const network, subnet = "f3fec963-cd68-4b59-81c2-1c6806159461", "08296882-7a9e-4fbb-ae00-5460987e8eac"
+	mac := courier.MAC{2, 0, 0, 0, 0, 1}
+	name := ""
+	for _, tt := range []struct {
+		name string
+		call func(context.Context, *neutron.Client) error
+		want string // method, path, body
+	}{
+		{"network", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreateNetwork(ctx, courier.NetworkSpec{Name: "n", MTU: 1400, Mark: mark})
+			return err
+		}, `POST /v2.0/networks {"network":{"name":"n","mtu":1400,"description":"kuryr:h1:8a3f"}}`},
+		{"subnet without gateway", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreateSubnet(ctx, courier.SubnetSpec{Network: network, CIDR: netip.MustParsePrefix("fd00::/64"), Mark: mark})
+			return err
+		}, `POST /v2.0/subnets {"subnet":{"network_id":"` + network + `","cidr":"fd00::/64","ip_version":6,"gateway_ip":null,` +
+			`"enable_dhcp":false,"description":"kuryr:h1:8a3f"}}`},
+		{"subnet", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreateSubnet(ctx, courier.SubnetSpec{Network: network, Name: "s", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+				Gateway: netip.MustParseAddr("10.0.0.1"), Pool: "d372e867-f595-46b6-b9e5-854cefb4e689", DHCP: true, Mark: mark,
+				AllocationPools: []courier.AddressRange{{First: netip.MustParseAddr("10.0.0.9"), Last: netip.MustParseAddr("10.0.0.20")}}})
+			return err
+		}, `POST /v2.0/subnets {"subnet":{"network_id":"` + network + `","name":"s","cidr":"10.0.0.0/24","ip_version":4,"gateway_ip":"10.0.0.1",` +
+			`"subnetpool_id":"d372e867-f595-46b6-b9e5-854cefb4e689","enable_dhcp":true,"description":"kuryr:h1:8a3f",` +
+			`"allocation_pools":[{"start":"10.0.0.9","end":"10.0.0.20"}]}}`},
+		{"subnetpool with a short default", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreateSubnetPool(ctx, courier.SubnetPoolSpec{Name: "p", DefaultPrefixLen: 48, Mark: mark,
+				Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::/48")}})
+			return err
+		}, `POST /v2.0/subnetpools {"subnetpool":{"name":"p","prefixes":["fd00::/48"],"default_prefixlen":48,"min_prefixlen":48,` +
+			`"description":"kuryr:h1:8a3f"}}`},
+		{"subnetpool", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreateSubnetPool(ctx, courier.SubnetPoolSpec{Name: "p", DefaultPrefixLen: 24, Mark: mark,
+				Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}})
+			return err
+		}, `POST /v2.0/subnetpools {"subnetpool":{"name":"p","prefixes":["10.0.0.0/16"],"default_prefixlen":24,"description":"kuryr:h1:8a3f"}}`},
+		{"port", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreatePort(ctx, courier.PortSpec{Network: network, Name: "p", MAC: mac, DeviceID: "d", DeviceOwner: "o", Host: "h1",
+				Mark: mark, FixedIPs: []courier.FixedIP{{Subnet: subnet, Address: netip.MustParseAddr("10.0.0.5")}, {Subnet: subnet}}})
+			return err
+		}, `POST /v2.0/ports {"port":{"network_id":"` + network + `","name":"p","mac_address":"02:00:00:00:00:01","device_id":"d",` +
+			`"device_owner":"o","binding:host_id":"h1","description":"kuryr:h1:8a3f",` +
+			`"fixed_ips":[{"subnet_id":"` + subnet + `","ip_address":"10.0.0.5"},{"subnet_id":"` + subnet + `"}]}}`},
+		{"ports", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreatePorts(ctx, []courier.PortSpec{{Network: network, Mark: mark}, {Network: network, Host: "h1", Mark: mark}})
+			return err
+		}, `POST /v2.0/ports {"ports":[{"network_id":"` + network + `","description":"kuryr:h1:8a3f"},` +
+			`{"network_id":"` + network + `","description":"kuryr:h1:8a3f","binding:host_id":"h1"}]}`},
+		{"port's name", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{Name: &name})
+			return err
+		}, `PUT /v2.0/ports/` + string(portID) + ` {"port":{"name":""}}`},
+		{"port's addresses", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{FixedIPs: []courier.FixedIP{}})
+			return err
+		}, `PUT /v2.0/ports/` + string(portID) + ` {"port":{"fixed_ips":[]}}`},
+		{"tag", func(ctx context.Context, c *neutron.Client) error {
+			return c.TagSubnetPool(ctx, network, "a b/c?d")
+		}, `PUT /v2.0/subnetpools/` + network + `/tags/a%20b%2Fc%3Fd null`},
+		{"list by mark", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.PortsByMark(ctx, courier.Mark{Host: "h&1=2 +", Intent: "8a3f"})
+			return err
+		}, `GET /v2.0/ports?description=kuryr%3Ah%261%3D2+%2B%3A8a3f null`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got string
+			var body any
+			c := client(t, func(w http.ResponseWriter, r *http.Request) {
+				got = r.Method + " " + r.URL.RequestURI()
+				if r.Header.Get("X-Auth-Token") != "" || !strings.HasPrefix(r.Header.Get("X-Openstack-Request-Id"), "req-") {
+					t.Errorf("headers: %v", r.Header)
+				}
+				if b, _ := io.ReadAll(r.Body); len(b) > 0 {
+					if err := json.Unmarshal(b, &body); err != nil {
+						t.Errorf("body %q: %v", b, err)
+					}
+				}
+				w.WriteHeader(http.StatusTeapot)
+			})
+			if err := tt.call(t.Context(), c); err == nil {
+				t.Fatal("no error of a server that makes no coffee")
+			}
+			want := strings.SplitN(tt.want, " ", 3)
+			var wantBody any
+			if err := json.Unmarshal([]byte(want[2]), &wantBody); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want[0]+" "+want[1], got); d != "" {
+				t.Error(d)
+			}
+			if d := cmp.Diff(wantBody, body); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestAnswersOfARealNeutron(t *testing.T) {
+	ctx := t.Context()
+	of := func(name string) *neutron.Client { return client(t, readCapture(t, name).ServeHTTP) }
+	diff := func(name string, want, got any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	n, err := of("network-create").CreateNetwork(ctx, courier.NetworkSpec{})
+	diff("network", courier.Network{ID: "f3fec963-cd68-4b59-81c2-1c6806159461", Name: "cap-net", MTU: 1450}, n, err)
+
+	pool, err := of("subnetpool-create").CreateSubnetPool(ctx, courier.SubnetPoolSpec{})
+	diff("subnetpool", courier.SubnetPool{ID: "d372e867-f595-46b6-b9e5-854cefb4e689", Name: "kuryrPool", DefaultPrefixLen: 24,
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.70.0.0/16")}}, pool, err)
+
+	spec := courier.SubnetSpec{CIDR: netip.MustParsePrefix("10.70.0.0/24"), Network: n.ID}
+	four, err := of("subnet-create-from-pool").CreateSubnet(ctx, spec)
+	diff("subnet", courier.Subnet{ID: "246b6182-f146-4d8a-944a-bdabd2cfbf59", Network: n.ID,
+		CIDR: spec.CIDR, Gateway: netip.MustParseAddr("10.70.0.1")}, four, err)
+	six, err := of("subnet-create-v6-slaac").CreateSubnet(ctx, spec)
+	diff("IPv6 subnet", courier.Subnet{ID: "d253fd81-6a49-4ec1-b8ae-8ff1eedbcd41", Network: "8aec6d8e-6362-48e9-8c6e-beb4ca2fbb81",
+		CIDR: netip.MustParsePrefix("fd00:81::/64"), Gateway: netip.MustParseAddr("fd00:81::")}, six, err)
+
+	bound, err := of("lb-port-create-bound").CreatePort(ctx, courier.PortSpec{Network: n.ID})
+	diff("bound port", courier.Port{ID: portID, Network: "21df1968-9b83-4e88-affe-0bbbf81406e8",
+		MAC: courier.MAC{0xfa, 0x16, 0x3e, 0x3e, 0x4a, 0x4b}, Status: "DOWN",
+		FixedIPs: []courier.FixedIP{{Subnet: "c49e7c9e-7060-41cf-b680-7abb2bbf5183", Address: netip.MustParseAddr("10.61.0.154")}},
+		Binding:  courier.Binding{Host: "h1", VIFType: "bridge", VIFDetails: map[string]any{"connectivity": "l2", "port_filter": true}}}, bound, err)
+	failed, err := of("port-create-binding-failed").CreatePort(ctx, courier.PortSpec{Network: n.ID})
+	diff("port without agent", courier.Binding{Host: "no-such-host", VIFType: "binding_failed", VIFDetails: map[string]any{}}, failed.Binding, err)
+
+	three, err := of("port-bulk").CreatePorts(ctx, []courier.PortSpec{{Network: n.ID}, {Network: n.ID}, {Network: n.ID}})
+	if err != nil || len(three) != 3 || three[2].ID != "52407026-8ac7-4f7e-9810-ff63fef56402" {
+		t.Errorf("bulk: %v, %v", three, err)
+	}
+	if _, err := of("port-bulk").CreatePorts(ctx, []courier.PortSpec{{Network: n.ID}, {Network: n.ID}}); err == nil {
+		t.Error("three ports for two were accepted")
+	}
+	_, err = of("port-bulk").CreatePort(ctx, courier.PortSpec{})
+	if courier.KindOf(err) != courier.Invalid || !strings.HasSuffix(err.Error(), ": NetworkID is missing") {
+		t.Errorf("a port on no network: %v", err)
+	}
+}
+
+func TestHostRoutes(t *testing.T) {
+	c := client(t, answer(200, `{"subnets":[{"id":"246b6182-f146-4d8a-944a-bdabd2cfbf59","network_id":"f3fec963-cd68-4b59-81c2-1c6806159461",
+		"cidr":"10.70.0.0/24","gateway_ip":null,"host_routes":[{"destination":"192.0.2.0/24","nexthop":"10.70.0.254"}]}]}`))
+	got, err := c.SubnetsOfNetwork(t.Context(), "f3fec963-cd68-4b59-81c2-1c6806159461")
+	want := []courier.Route{{Destination: netip.MustParsePrefix("192.0.2.0/24"), NextHop: netip.MustParseAddr("10.70.0.254")}}
+	if err != nil || len(got) != 1 || got[0].Gateway.IsValid() || fmt.Sprint(got[0].HostRoutes) != fmt.Sprint(want) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// All pages are read, and the links' host is never called.
+func TestPages(t *testing.T) {
+	page := readCapture(t, "networks-list-page")
+	var queries []string
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "neutron.example:9696" {
+			t.Errorf("asked %s", r.Host)
+		}
+		queries = append(queries, r.URL.RawQuery)
+		if len(queries) == 3 {
+			answer(200, `{"networks":[]}`)(w, r)
+			return
+		}
+		p := page
+		p.Body = json.RawMessage(strings.ReplaceAll(string(p.Body), "marker=8", fmt.Sprintf("marker=%d", len(queries))))
+		p.ServeHTTP(w, r)
+	})
+	all, err := c.NetworksByMark(t.Context(), courier.Mark{Host: "h", Intent: "i"})
+	if err != nil || len(all) != 2 {
+		t.Errorf("%v, %v", all, err)
+	}
+	const next = "limit=1&sort_key=name&sort_dir=asc&marker=%daec6d8e-6362-48e9-8c6e-beb4ca2fbb81"
+	if d := cmp.Diff([]string{"description=kuryr%3Ah%3Ai", fmt.Sprintf(next, 1), fmt.Sprintf(next, 2)}, queries); d != "" {
+		t.Error(d)
+	}
+	_, err = client(t, page.ServeHTTP).NetworksByMark(t.Context(), courier.Mark{})
+	if err == nil || !strings.Contains(err.Error(), "the list of networks has no end") {
+		t.Errorf("a list without end: %v", err)
+	}
+}
+
+func TestNonsenseIsRefused(t *testing.T) {
+	good := string(readCapture(t, "lb-port-create-bound").Body)
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"ID", string(portID), "../../networks", `"../../networks" is not the ID of a port`},
+		{"ID in braces", string(portID), "{" + string(portID) + "}", `is not the ID of a port`},
+		{"network", "21df1968-9b83-4e88-affe-0bbbf81406e8", "x", `"x" is not the ID of a network`},
+		{"MAC", "fa:16:3e:3e:4a:4b", "01:00:5e:00:00:01", "is not the MAC address of a single interface"},
+		{"address", "10.61.0.154", "10.61.0.154%eth0", "is not an address"},
+		{"status", `"DOWN"`, `7`, "makes no sense"},
+		{"key", `"port":`, `"prot":`, "makes no sense"},
+		{"cut", good[len(good)/2:], "", "broke off its answer"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bad := strings.ReplaceAll(good, tt.old, tt.new)
+			_, err := client(t, answer(201, bad)).CreatePort(t.Context(), courier.PortSpec{Network: "f3fec963-cd68-4b59-81c2-1c6806159461"})
+			if err == nil || !strings.Contains(err.Error(), tt.want) || courier.KindOf(err) != courier.Unavailable {
+				t.Errorf("got %v (%v), want %s", err, courier.KindOf(err), tt.want)
+			}
+		})
+	}
+	for name, body := range map[string]string{
+		"not JSON": "<html>", "empty": "", "null": "null", "list": "[]", "other": `{"networks":[]}`,
+		"prefix length": `{"subnetpools":[{"id":"d372e867-f595-46b6-b9e5-854cefb4e689","prefixes":["10.0.0.0/8"],"default_prefixlen":"24x"}]}`,
+		"prefix":        `{"subnetpools":[{"id":"d372e867-f595-46b6-b9e5-854cefb4e689","prefixes":["10.0.0.1/8"],"default_prefixlen":"24"}]}`,
+	} {
+		got, err := client(t, answer(200, body)).SubnetPoolsByName(t.Context(), "x")
+		if courier.KindOf(err) != courier.Unavailable {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+func TestReadsAreRepeatedAndNothingElse(t *testing.T) {
+	fault := errors.New("connection reset by test")
+	for _, tt := range []struct {
+		name string
+		fail func(http.ResponseWriter)
+		want int32 // requests for a read
+	}{
+		{"503", func(w http.ResponseWriter) { w.WriteHeader(503) }, 3},
+		{"429", func(w http.ResponseWriter) { w.WriteHeader(429) }, 3},
+		{"no answer", nil, 3},
+		{"cut answer", func(w http.ResponseWriter) { io.WriteString(w, `{"ports":[`) }, 3},
+		{"500", func(w http.ResponseWriter) { w.WriteHeader(500) }, 1},
+		{"nonsense", func(w http.ResponseWriter) { io.WriteString(w, `x`) }, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var requests atomic.Int32
+			h := neutron.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if requests.Load() < 3 {
+					tt.fail(w)
+					return
+				}
+				io.WriteString(w, `{"ports":[]}`)
+			}))
+			c := newClient(t, neutron.Options{Endpoint: "http://neutron.example", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				if requests.Add(1) < 3 && tt.fail == nil {
+					return nil, fault
+				}
+				return h.RoundTrip(r)
+			})})
+			_, err := c.PortsByMark(t.Context(), courier.Mark{})
+			if requests.Load() != tt.want || (err == nil) != (tt.want == 3) {
+				t.Errorf("read: %d requests, %v", requests.Load(), err)
+			}
+			requests.Store(0)
+			_, err = c.CreatePort(t.Context(), courier.PortSpec{Network: "f3fec963-cd68-4b59-81c2-1c6806159461"})
+			if requests.Load() != 1 || courier.KindOf(err) != courier.Unavailable {
+				t.Errorf("create: %d requests, %v (%v)", requests.Load(), err, courier.KindOf(err))
+			}
+			requests.Store(0)
+			if err := c.DeletePort(t.Context(), portID); requests.Load() != 1 || err == nil {
+				t.Errorf("delete: %d requests, %v", requests.Load(), err)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestRetriesEndWithTheContext(t *testing.T) {
+	c := client(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := c.PortsByMark(ctx, courier.Mark{})
+	if courier.KindOf(err) != courier.Unavailable || time.Since(start) > time.Second {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	endpoint := "http://" + l.Addr().String() + "/v2.0/"
+	err = newClient(t, neutron.Options{Endpoint: endpoint}).DeletePort(t.Context(), portID)
+	if courier.KindOf(err) != courier.Unavailable || !strings.Contains(err.Error(), "Neutron cannot be reached: ") ||
+		!strings.HasSuffix(err.Error(), "connection refused") || courier.HintOf(err) != "see that Neutron answers at "+endpoint {
+		t.Errorf("%v; hint: %s", err, courier.HintOf(err))
+	}
+}
+
+func TestHangingServerAndRedirects(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			http.Redirect(w, r, "http://elsewhere.example/", http.StatusFound)
+			return
+		}
+		<-release
+	}))
+	defer s.Close()
+	defer close(release)
+	c := newClient(t, neutron.Options{Endpoint: s.URL})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	err := c.DeletePort(ctx, portID)
+	if err == nil || err.Error() != "cannot delete port "+string(portID)+": Neutron did not answer in time" {
+		t.Errorf("hanging: %v", err)
+	}
+	_, err = c.PortsByMark(t.Context(), courier.Mark{Host: "h", Intent: "i"})
+	if err == nil || err.Error() != "cannot look up ports marked kuryr:h:i: Neutron answered 302 Found" {
+		t.Errorf("redirect: %v", err)
+	}
+}

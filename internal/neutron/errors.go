@@ -1,0 +1,187 @@
+package neutron
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"kuryr/internal/courier"
+)
+
+// maxPublic bounds what is shown of Neutron's messages, in bytes.
+const maxPublic = 300
+
+// answer is an error that Neutron answered. It is the cause in the courier's.
+type answer struct {
+	status    int
+	kind      string // Neutron's name of it: IpAddressGenerationFailure
+	message   string
+	requestID string
+}
+
+// Error implements error.
+func (a *answer) Error() string {
+	s := fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
+	if a.kind != "" {
+		s += ": " + a.kind
+	}
+	if a.message != "" {
+		s += ": " + a.message
+	}
+	if a.requestID != "" {
+		s += " (" + a.requestID + ")"
+	}
+	return s
+}
+
+// errAnswer marks an answer that is not what the API promises. Whether the
+// request had its effect is unknown.
+var errAnswer = errors.New("Neutron's answer makes no sense")
+
+// fail makes the courier's error of what a request failed with; nil stays nil.
+func (c *Client) fail(err error, op, subject string) error {
+	if err == nil {
+		return nil
+	}
+	e := &courier.Error{Op: op, Subject: subject, Err: err}
+	var refused gophercloud.ErrUnexpectedResponseCode
+	var transport *url.Error
+	var missing gophercloud.ErrMissingInput
+	switch {
+	case errors.As(err, &missing): // nothing was sent
+		e.Kind, e.Public = courier.Invalid, missing.Argument+" is missing"
+	case errors.As(err, &refused):
+		a := readAnswer(refused)
+		e.Err, e.Kind = a, a.kindOf()
+		e.Public = line(a.message)
+		if e.Public == "" {
+			e.Public = fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
+		}
+		e.Hint = a.hint()
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Kind, e.Public = courier.Unavailable, "Neutron did not answer in time"
+	case errors.Is(err, context.Canceled):
+		e.Kind, e.Public = courier.Unavailable, "the request was given up before Neutron answered"
+	case errors.As(err, &transport):
+		e.Kind, e.Public = courier.Unavailable, line("Neutron cannot be reached: "+transport.Err.Error())
+		e.Hint = "see that Neutron answers at " + c.endpoint
+	case connectionLost(err):
+		e.Kind, e.Public = courier.Unavailable, "Neutron broke off its answer"
+	default:
+		e.Kind, e.Public = courier.Unavailable, line(unreadable(err))
+	}
+	return e
+}
+
+func unreadable(err error) string {
+	if errors.Is(err, errAnswer) {
+		return err.Error()
+	}
+	return errAnswer.Error() + ": " + err.Error()
+}
+
+// readAnswer understands the bodies of Neutron, of Keystone's middleware, and
+// of what may stand before them.
+func readAnswer(refused gophercloud.ErrUnexpectedResponseCode) *answer {
+	a := &answer{status: refused.Actual, requestID: line(refused.ResponseHeader.Get(requestIDHeader))}
+	var body struct {
+		NeutronError json.RawMessage
+		Error        struct {
+			Title   string `json:"title"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(refused.Body, &body) != nil {
+		return a // HTML of a proxy, most often: nothing that a user should see
+	}
+	var neutron struct {
+		Type    string `json:"type"`
+		Message string `json:"message"`
+	}
+	switch {
+	case json.Unmarshal(body.NeutronError, &neutron) == nil:
+		a.kind, a.message = line(neutron.Type), neutron.Message
+	case json.Unmarshal(body.NeutronError, &a.message) == nil: // extensions' errors are a mere string
+	default:
+		a.kind, a.message = line(body.Error.Title), body.Error.Message
+	}
+	return a
+}
+
+// kindByType knows the answers whose status alone does not tell what happened.
+func kindByType(a *answer) (courier.Kind, bool) {
+	switch a.kind {
+	case "IpAddressGenerationFailure", "IpAddressGenerationFailureAllSubnets", "NoMoreIpAddresses", "OverQuota",
+		"MacAddressGenerationFailure", "NoNetworkAvailable", "SubnetPoolQuotaExceeded":
+		return courier.Exhausted, true
+	case "SubnetAllocationError":
+		// A 500 (Zed): no prefix of the wished length is left in the subnetpool, or
+		// the wished CIDR is taken in it, or lies outside of it.
+		if strings.Contains(a.message, "Insufficient prefix space") {
+			return courier.Exhausted, true
+		}
+		return courier.Conflict, true
+	case "SubnetPoolDeleteError": // a 400: it has subnets
+		return courier.Conflict, true
+	case "InvalidInput": // a 400, also for a subnet that overlaps another of its network
+		if strings.Contains(a.message, "overlaps with another subnet") {
+			return courier.Conflict, true
+		}
+	}
+	if a.status == http.StatusConflict && strings.Contains(a.message, "No more IP addresses") {
+		return courier.Exhausted, true
+	}
+	return 0, false
+}
+
+func (a *answer) kindOf() courier.Kind {
+	if k, ok := kindByType(a); ok {
+		return k
+	}
+	switch s := a.status; {
+	case s == http.StatusNotFound:
+		return courier.NotFound
+	case s == http.StatusConflict, s == http.StatusPreconditionFailed:
+		return courier.Conflict
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return courier.Unauthorized
+	case s == http.StatusTooManyRequests, s >= 500, s < 400:
+		return courier.Unavailable
+	}
+	return courier.Invalid
+}
+
+func (a *answer) hint() string {
+	switch {
+	case a.kind == "OverQuota":
+		return "raise the project's quota, or remove what is no longer needed"
+	case a.status == http.StatusUnauthorized:
+		return "this Neutron asks for credentials, and auth_type = none has none"
+	}
+	return ""
+}
+
+// line makes text of Neutron's fit for one line of a terminal: control
+// characters become spaces, runs of spaces one, and it is cut to maxPublic. The
+// full stop goes, since more may follow.
+func line(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Cf, r)
+	}), " ")
+	if len(s) > maxPublic {
+		cut := maxPublic
+		for cut > 0 && !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		s = s[:cut] + "…"
+	}
+	return strings.TrimRight(s, ". ")
+}

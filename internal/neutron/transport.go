@@ -1,0 +1,67 @@
+package neutron
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// maxAnswer bounds what is read of an answer, in bytes. A list of 10,000 ports
+// takes about 12 MiB.
+const maxAnswer = 64 << 20
+
+var errTooLarge = errors.New("the answer is larger than 64 MiB")
+
+// requestIDHeader carries an ID that Neutron keeps in its log as the global
+// request ID (oslo.middleware), and gives one of its own in the answer.
+const requestIDHeader = "X-Openstack-Request-Id"
+
+// wire is what every request passes on its way out: it gets an ID, is logged
+// at debug level, and its answer is bounded.
+type wire struct {
+	next http.RoundTripper
+	log  *slog.Logger
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	id := "req-" + uuid.NewString()
+	req.Header.Set(requestIDHeader, id)
+	start := time.Now()
+	resp, err := w.next.RoundTrip(req)
+	attrs := []any{"request", id, "method", req.Method, "path", req.URL.RequestURI(), "duration", time.Since(start)}
+	if err != nil {
+		if p := (*panicked)(nil); errors.As(err, &p) {
+			w.log.ErrorContext(req.Context(), "neutron: the server panicked", append(attrs, "panic", p.value, "stack", string(p.stack))...)
+		}
+		w.log.DebugContext(req.Context(), "neutron: no answer", append(attrs, "err", err)...)
+		return nil, err
+	}
+	w.log.DebugContext(req.Context(), "neutron: answer",
+		append(attrs, "status", resp.StatusCode, "neutron_request", resp.Header.Get(requestIDHeader))...)
+	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+	return resp, nil
+}
+
+// bounded fails a read past its limit.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLarge
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
