@@ -1,0 +1,119 @@
+package api
+
+// extension is a part of the API that clients may ask for by its alias.
+type extension struct{ alias, name, description, updated string }
+
+func (e extension) appendJSON(b []byte) []byte {
+	b = append(b, `{"name":`...)
+	b = appendString(b, e.name)
+	b = append(b, `,"alias":`...)
+	b = appendString(b, e.alias)
+	b = append(b, `,"description":`...)
+	b = appendString(b, e.description)
+	b = append(b, `,"updated":`...)
+	b = appendString(b, e.updated)
+	return append(b, `,"links":[]}`...)
+}
+
+// extensions are those that are there in full, in Neutron 21's words. Clients
+// rely on what an alias stands for, so an extension of which only some
+// attributes are there (port-security, external-net, dns-integration, ...) is not listed.
+func extensions() []extension {
+	return []extension{
+		{
+			"binding", "Port Binding",
+			"Expose port bindings of a virtual port to external application",
+			"2014-02-03T10:00:00-00:00",
+		},
+		{
+			"default-subnetpools", "Default Subnetpools",
+			"Provides ability to mark and use a subnetpool as the default.",
+			"2016-02-18T18:00:00-00:00",
+		},
+		{
+			"empty-string-filtering", "Empty String Filtering Extension",
+			"Allow filtering by attributes with empty string value",
+			"2018-05-01T10:00:00-00:00",
+		},
+		{
+			"filter-validation", "Filter parameters validation",
+			"Provides validation on filter parameters.",
+			"2018-07-04T10:00:00-00:00",
+		},
+		{
+			"ip-substring-filtering", "IP address substring filtering",
+			"Provides IP address substring filtering when listing ports",
+			"2017-11-28T09:00:00-00:00",
+		},
+		{
+			"net-mtu", "Network MTU",
+			"Provides MTU attribute for a network resource.",
+			"2015-03-25T10:00:00-00:00",
+		},
+		{
+			"net-mtu-writable", "Network MTU (writable)",
+			"Provides a writable MTU attribute for a network resource.",
+			"2017-07-12T00:00:00-00:00",
+		},
+		{
+			"pagination", "Pagination support",
+			"Extension that indicates that pagination is enabled.",
+			"2016-06-12T00:00:00-00:00",
+		},
+		{
+			"project-id", "project_id field enabled",
+			"Extension that indicates that project_id field is enabled.",
+			"2016-09-09T09:09:09-09:09",
+		},
+		{
+			"provider", "Provider Network",
+			"Expose mapping of virtual networks to physical networks",
+			"2012-09-07T10:00:00-00:00",
+		},
+		{
+			"revision-if-match", "If-Match constraints based on revision_number",
+			"Extension indicating that If-Match based on revision_number is supported.",
+			"2016-12-11T00:00:00-00:00",
+		},
+		{
+			"sorting", "Sorting support",
+			"Extension that indicates that sorting is enabled.",
+			"2016-06-12T00:00:00-00:00",
+		},
+		{
+			"standard-attr-description", "standard-attr-description",
+			"Extension to add descriptions to standard attributes",
+			"2016-02-10T10:00:00-00:00",
+		},
+		{
+			"standard-attr-revisions", "Resource revision numbers",
+			"This extension will display the revision number of neutron resources.",
+			"2016-04-11T10:00:00-00:00",
+		},
+		{
+			"standard-attr-tag", "Tag support for resources with standard attribute: port, subnet, subnetpool, network",
+			"Enables to set tag on resources with standard attribute.",
+			"2017-01-01T00:00:00-00:00",
+		},
+		{
+			"standard-attr-timestamp", "Resource timestamps",
+			"Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.",
+			"2016-09-12T10:00:00-00:00",
+		},
+		{
+			"subnet_allocation", "Subnet Allocation",
+			"Enables allocation of subnets from a subnet pool",
+			"2015-03-30T10:00:00-00:00",
+		},
+		{
+			"subnetpool-prefix-ops", "Subnet Pool Prefix Operations",
+			"Provides support for adjusting the prefix list of subnet pools",
+			"2019-02-08T10:00:00-00:00",
+		},
+		{
+			"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation",
+			"Allow to tag ports during bulk creation",
+			"2019-12-29T19:00:00-00:00",
+		},
+	}
+}

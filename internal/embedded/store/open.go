@@ -1,0 +1,211 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	metaBucket = "meta"
+	schemaKey  = "schema"
+	projectKey = "project_id"
+	// schema is the version of what the rows look like on disk.
+	schema = "1"
+)
+
+// Open opens the state, or makes an empty one. The file belongs to one
+// process at a time; a second one gets an error that says so.
+func Open(o Options) (*Store, error) {
+	s := &Store{
+		host: o.Host, mtu: o.MTU,
+		state:   newState(),
+		w:       newWriter(),
+		plugged: make(map[string]struct{}),
+	}
+	if s.mtu == 0 {
+		s.mtu = 1500
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = time.Second
+	}
+	if err := s.open(o); err != nil {
+		if s.db != nil {
+			_ = s.db.Close() // the error that matters is err
+		}
+		return nil, err
+	}
+	go s.writeLoop()
+	return s, nil
+}
+
+func (s *Store) open(o Options) (err error) {
+	// bbolt panics on some damaged files.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the state file %s is damaged: %v", o.Path, p)
+		}
+	}()
+	s.db, err = bolt.Open(o.Path, 0o600, &bolt.Options{
+		Timeout: o.LockTimeout,
+		// Both fsyncs of a commit stay; the list of free pages is found anew
+		// at start instead of being written with every commit.
+		NoFreelistSync:  true,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: 64 << 20, // address space, not memory: readers never wait for a remap
+		OpenFile:        os.OpenFile,
+		NoStatistics:    true,
+		MaxSize:         o.maxSize,
+	})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("cannot open %s: another process has it open", o.Path)
+	case err != nil:
+		return fmt.Errorf("cannot open %s: %w", o.Path, err)
+	}
+	if err := s.prepare(); err != nil {
+		return fmt.Errorf("cannot prepare %s: %w", o.Path, err)
+	}
+	if err := s.db.View(s.load); err != nil {
+		return fmt.Errorf("cannot read %s: %w", o.Path, err)
+	}
+	return nil
+}
+
+// prepare makes the buckets and the project of a new file, and refuses one
+// that a later version has written.
+func (s *Store) prepare() error {
+	fresh := false
+	err := s.db.View(func(btx *bolt.Tx) error {
+		meta := btx.Bucket([]byte(metaBucket))
+		if fresh = meta == nil; fresh {
+			return nil
+		}
+		if v := string(meta.Get([]byte(schemaKey))); v != schema {
+			return fmt.Errorf("its schema is %q, this version knows %q", v, schema)
+		}
+		s.project = string(meta.Get([]byte(projectKey)))
+		return nil
+	})
+	if err != nil || !fresh {
+		return err
+	}
+	s.project = strings.ReplaceAll(uuid.NewString(), "-", "")
+	return s.db.Update(func(btx *bolt.Tx) error {
+		for _, name := range []string{
+			metaBucket, s.state.networks.bucket, s.state.subnets.bucket, s.state.pools.bucket, s.state.ports.bucket,
+		} {
+			if _, err := btx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		meta := btx.Bucket([]byte(metaBucket))
+		if err := meta.Put([]byte(projectKey), []byte(s.project)); err != nil {
+			return err
+		}
+		return meta.Put([]byte(schemaKey), []byte(schema))
+	})
+}
+
+// load fills the tables; the order is that of dependence.
+func (s *Store) load(btx *bolt.Tx) error {
+	if err := loadTable(btx, s.state.networks); err != nil {
+		return err
+	}
+	if err := loadTable(btx, s.state.pools); err != nil {
+		return err
+	}
+	if err := loadTable(btx, s.state.subnets); err != nil {
+		return err
+	}
+	if err := s.checkSubnets(); err != nil {
+		return err
+	}
+	if err := loadTable(btx, s.state.ports); err != nil {
+		return err
+	}
+	s.setCursors()
+	return nil
+}
+
+// checkSubnets makes sure of what placing ports relies on.
+func (s *Store) checkSubnets() error {
+	for id, sub := range s.state.subnets.rows {
+		if !sub.CIDR.IsValid() || s.state.networks.rows[sub.NetworkID] == nil {
+			return fmt.Errorf("subnet %s is damaged", id)
+		}
+	}
+	return nil
+}
+
+// setCursors lets automatic allocation go on behind the youngest port of each
+// subnet, as if there had been no restart.
+func (s *Store) setCursors() {
+	youngest := make(map[string]int64)
+	for _, p := range s.state.ports.rows {
+		for _, ip := range p.FixedIPs {
+			if p.Created > youngest[ip.SubnetID] {
+				youngest[ip.SubnetID] = p.Created
+				s.state.spaces[ip.SubnetID].cursor = ip.Address.Next()
+			}
+		}
+	}
+}
+
+type loaded[T any] struct {
+	id  string
+	raw []byte
+	row *T
+}
+
+// loadTable reads a bucket. Decoding takes most of the time of a start, so
+// all processors share it.
+func loadTable[T any](btx *bolt.Tx, t *table[T]) error {
+	b := btx.Bucket([]byte(t.bucket))
+	if b == nil {
+		return fmt.Errorf("it has no %s", t.bucket)
+	}
+	var rows []loaded[T]
+	if err := b.ForEach(func(k, v []byte) error {
+		rows = append(rows, loaded[T]{id: string(k), raw: v})
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := decode(rows); err != nil {
+		return fmt.Errorf("%s: %w", t.bucket, err)
+	}
+	t.rows = make(map[string]*T, len(rows))
+	for _, r := range rows {
+		t.place(r.id, r.row)
+	}
+	return nil
+}
+
+func decode[T any](rows []loaded[T]) error {
+	n := min(runtime.GOMAXPROCS(0), len(rows))
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for w := range n {
+		wg.Go(func() {
+			for i := w; i < len(rows); i += n {
+				rows[i].row = new(T)
+				if err := json.Unmarshal(rows[i].raw, rows[i].row); err != nil {
+					errs[w] = fmt.Errorf("row %s is damaged: %w", rows[i].id, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

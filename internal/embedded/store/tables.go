@@ -1,0 +1,198 @@
+package store
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// table holds the rows of one kind, and keeps what is derived from them.
+type table[T any] struct {
+	bucket  string
+	rows    map[string]*T
+	reindex func(id string, old, new *T) // either may be nil
+}
+
+func newTable[T any](bucket string, reindex func(id string, old, new *T)) *table[T] {
+	return &table[T]{bucket: bucket, rows: make(map[string]*T), reindex: reindex}
+}
+
+// place puts a row into the table, or takes it out when v is nil.
+func (t *table[T]) place(id string, v *T) {
+	old := t.rows[id]
+	if v == nil {
+		delete(t.rows, id)
+	} else {
+		t.rows[id] = v
+	}
+	t.reindex(id, old, v)
+}
+
+// state is all tables and indexes. Store.mu guards it.
+type state struct {
+	networks *table[Network]
+	subnets  *table[Subnet]
+	pools    *table[SubnetPool]
+	ports    *table[Port]
+
+	networkName, networkMark index
+	subnetName, subnetMark   index
+	subnetNetwork            index
+	subnetPool               index
+	poolName, poolMark       index
+	portName, portMark       index
+	portNetwork, portMAC     index
+	portDevice, portAddress  index
+	taps                     map[string]string   // the 11 characters after "tap" -> port ID
+	spaces                   map[string]*space   // by subnet
+	cuttable                 map[string]*freeSet // by subnetpool: what no subnet has taken
+}
+
+func newState() *state {
+	s := &state{
+		networkName: index{}, networkMark: index{},
+		subnetName: index{}, subnetMark: index{}, subnetNetwork: index{}, subnetPool: index{},
+		poolName: index{}, poolMark: index{},
+		portName: index{}, portMark: index{}, portNetwork: index{}, portMAC: index{},
+		portDevice: index{}, portAddress: index{},
+		taps:     make(map[string]string),
+		spaces:   make(map[string]*space),
+		cuttable: make(map[string]*freeSet),
+	}
+	s.networks = newTable("networks", s.reindexNetwork)
+	s.pools = newTable("subnetpools", s.reindexPool)
+	s.subnets = newTable("subnets", s.reindexSubnet)
+	s.ports = newTable("ports", s.reindexPort)
+	return s
+}
+
+// or returns *p, or an empty row for nil: an index knows no "".
+func or[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+func (s *state) reindexNetwork(id string, old, new *Network) {
+	o, n := or(old), or(new)
+	s.networkName.move(o.Name, n.Name, id)
+	s.networkMark.move(o.Description, n.Description, id)
+}
+
+func (s *state) reindexPool(id string, old, new *SubnetPool) {
+	o, n := or(old), or(new)
+	s.poolName.move(o.Name, n.Name, id)
+	s.poolMark.move(o.Description, n.Description, id)
+	switch {
+	case new == nil:
+		delete(s.cuttable, id)
+	case old == nil || !slices.Equal(o.Prefixes, n.Prefixes):
+		free := &freeSet{}
+		for _, p := range n.Prefixes {
+			free.add(rangeOf(p))
+		}
+		s.subnetPool.each(id, func(subnet string) bool {
+			free.take(rangeOf(s.subnets.rows[subnet].CIDR))
+			return true
+		})
+		s.cuttable[id] = free
+	}
+}
+
+func (s *state) reindexSubnet(id string, old, new *Subnet) {
+	o, n := or(old), or(new)
+	s.subnetName.move(o.Name, n.Name, id)
+	s.subnetMark.move(o.Description, n.Description, id)
+	s.subnetNetwork.move(o.NetworkID, n.NetworkID, id)
+	s.subnetPool.move(o.SubnetPoolID, n.SubnetPoolID, id)
+	switch {
+	case new == nil:
+		delete(s.spaces, id)
+		if free := s.cuttable[o.SubnetPoolID]; free != nil {
+			free.add(rangeOf(o.CIDR))
+		}
+	case old == nil:
+		s.spaces[id] = newSpace(n.Pools)
+		if free := s.cuttable[n.SubnetPoolID]; free != nil {
+			free.take(rangeOf(n.CIDR))
+		}
+	case !slices.Equal(o.Pools, n.Pools):
+		s.spaces[id].setPools(n.Pools)
+	}
+}
+
+func (s *state) reindexPort(id string, old, new *Port) {
+	o, n := or(old), or(new)
+	s.portName.move(o.Name, n.Name, id)
+	s.portMark.move(o.Description, n.Description, id)
+	s.portNetwork.move(o.NetworkID, n.NetworkID, id)
+	s.portMAC.move(o.MAC, n.MAC, id)
+	s.portDevice.move(o.DeviceID, n.DeviceID, id)
+	switch {
+	case new == nil:
+		delete(s.taps, tapOf(id))
+	case old == nil:
+		s.taps[tapOf(id)] = id
+	}
+	if slices.Equal(o.FixedIPs, n.FixedIPs) {
+		return
+	}
+	for _, ip := range o.FixedIPs {
+		s.portAddress.remove(ip.Address.String(), id)
+		if sp := s.spaces[ip.SubnetID]; sp != nil {
+			sp.release(ip.Address, id)
+		}
+	}
+	for _, ip := range n.FixedIPs {
+		s.portAddress.add(ip.Address.String(), id)
+		s.spaces[ip.SubnetID].take(ip.Address, id)
+	}
+}
+
+// tapOf returns the part of a port's ID that names its link: the kernel
+// leaves room for 11 characters behind "tap".
+func tapOf(port string) string { return port[:11] }
+
+// subnetsOf returns the subnets of a network in the order of their creation,
+// which is the order in which they are asked for addresses.
+func (s *state) subnetsOf(network string) []*Subnet {
+	var out []*Subnet
+	s.subnetNetwork.each(network, func(id string) bool {
+		out = append(out, s.subnets.rows[id])
+		return true
+	})
+	slices.SortFunc(out, func(a, b *Subnet) int {
+		if a.Created != b.Created {
+			if a.Created < b.Created {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
+
+// macHolder returns the port of a network that has a MAC address.
+func (s *state) macHolder(network, mac string) (port string, ok bool) {
+	s.portMAC.each(mac, func(id string) bool {
+		if s.ports.rows[id].NetworkID == network {
+			port, ok = id, true
+		}
+		return !ok
+	})
+	return port, ok
+}
+
+// rangeOf returns all addresses of a prefix.
+func rangeOf(p netip.Prefix) Range {
+	p = p.Masked()
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return Range{p.Addr(), last}
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"slices"
+)
+
+// Resource names a kind of rows that have tags, by its collection.
+type Resource string
+
+// The resources.
+const (
+	NetworkResource    Resource = "networks"
+	SubnetResource     Resource = "subnets"
+	SubnetPoolResource Resource = "subnetpools"
+	PortResource       Resource = "ports"
+)
+
+// Tags returns the tags of a resource, sorted.
+func (s *Store) Tags(ctx context.Context, r Resource, id string) (tags []string, err error) {
+	err = s.view(ctx, func(st *state) error {
+		row := st.standard(r, id)
+		if row == nil {
+			return noTagParent(r, id)
+		}
+		tags = row.Tags
+		return nil
+	})
+	return tags, err
+}
+
+// HasTag fails unless the resource has the tag.
+func (s *Store) HasTag(ctx context.Context, r Resource, id, tag string) error {
+	tags, err := s.Tags(ctx, r, id)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(tags, tag) {
+		return tagNotFound(tag)
+	}
+	return nil
+}
+
+// SetTags replaces all tags of a resource.
+func (s *Store) SetTags(ctx context.Context, r Resource, id string, tags []string) error {
+	return s.retag(ctx, r, id, func([]string) ([]string, error) { return sortedTags(tags), nil })
+}
+
+// AddTag adds a tag; one that is there already is no error.
+func (s *Store) AddTag(ctx context.Context, r Resource, id, tag string) error {
+	return s.retag(ctx, r, id, func(old []string) ([]string, error) {
+		return sortedTags(append(slices.Clone(old), tag)), nil
+	})
+}
+
+// RemoveTag removes a tag; TagNotFound when it is not there.
+func (s *Store) RemoveTag(ctx context.Context, r Resource, id, tag string) error {
+	return s.retag(ctx, r, id, func(old []string) ([]string, error) {
+		i := slices.Index(old, tag)
+		if i < 0 {
+			return nil, tagNotFound(tag)
+		}
+		return slices.Delete(slices.Clone(old), i, i+1), nil
+	})
+}
+
+func (s *Store) retag(ctx context.Context, r Resource, id string, f func(old []string) ([]string, error)) error {
+	return s.update(ctx, func(x *tx) error {
+		row := x.state.standard(r, id)
+		if row == nil {
+			return noTagParent(r, id)
+		}
+		tags, err := f(row.Tags)
+		if err != nil || slices.Equal(tags, row.Tags) {
+			return err
+		}
+		change := func(s *Standard) {
+			s.Tags = tags
+			s.touch(x.now)
+		}
+		switch r {
+		case NetworkResource:
+			n := *x.networks.rows[id]
+			change(&n.Standard)
+			set(x, x.networks, id, &n)
+		case SubnetResource:
+			n := *x.subnets.rows[id]
+			change(&n.Standard)
+			set(x, x.subnets, id, &n)
+		case SubnetPoolResource:
+			n := *x.pools.rows[id]
+			change(&n.Standard)
+			set(x, x.pools, id, &n)
+		case PortResource:
+			n := *x.ports.rows[id]
+			change(&n.Standard)
+			set(x, x.ports, id, &n)
+		}
+		return nil
+	})
+}
+
+// standard returns the standard attributes of a row, to be read only, or nil.
+func (s *state) standard(r Resource, id string) *Standard {
+	switch r {
+	case NetworkResource:
+		if v := s.networks.rows[id]; v != nil {
+			return &v.Standard
+		}
+	case SubnetResource:
+		if v := s.subnets.rows[id]; v != nil {
+			return &v.Standard
+		}
+	case SubnetPoolResource:
+		if v := s.pools.rows[id]; v != nil {
+			return &v.Standard
+		}
+	case PortResource:
+		if v := s.ports.rows[id]; v != nil {
+			return &v.Standard
+		}
+	}
+	return nil
+}
+
+func sortedTags(tags []string) []string {
+	out := slices.Clone(tags)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func noTagParent(r Resource, id string) *Error {
+	return errorf(NotFound, "TagResourceNotFound", "Resource %s %s could not be found.", r, id)
+}
