@@ -29,6 +29,12 @@ type memoryPool struct {
 	taken map[netip.Addr]bool
 }
 
+// released is an address that was given back.
+type released struct {
+	Pool    courier.PoolID
+	Address netip.Addr
+}
+
 func newMemory() *memory {
 	return &memory{
 		pools:     map[courier.PoolID]*memoryPool{},
@@ -112,7 +118,7 @@ func (m *memory) RequestAddress(_ context.Context, r courier.AddressRequest) (ne
 }
 
 func (m *memory) ReleaseAddress(_ context.Context, id courier.PoolID, a netip.Addr) error {
-	end, err := m.begin("ReleaseAddress", netip.AddrPortFrom(a, 0))
+	end, err := m.begin("ReleaseAddress", released{id, a})
 	defer end()
 	if m.pools[id] == nil || !m.pools[id].taken[a] {
 		return refusal(courier.NotFound, "release an address", "it is not in use")
