@@ -50,11 +50,11 @@ func hostOptions() []Option {
 		field: func(c *Config) any { return &c.StateDir }, check: directory,
 	}, {
 		Section: defaultSection, Name: "docker_socket", Flag: "docker-socket", Value: "PATH", Default: "/run/docker/plugins/kuryr.sock",
-		Doc:   "Unix socket on which Docker talks to Kuryr. Docker finds the plugin `kuryr` by the default path.",
+		Doc:   "Path of the Unix socket on which Docker talks to Kuryr. Docker finds the plugin `kuryr` by the default path.",
 		field: func(c *Config) any { return &c.DockerSocket }, check: socketPath,
 	}, {
 		Section: defaultSection, Name: "admin_socket", Env: "KURYR_ADMIN_SOCKET", Flag: "admin-socket", Value: "PATH", Default: "/run/kuryr/kuryr.sock",
-		Doc:   "Unix socket of the admin API. `kuryr status` reads it.",
+		Doc:   "Path of the admin API's Unix socket. `kuryr status` reads it.",
 		field: func(c *Config) any { return &c.AdminSocket }, check: socketPath,
 	}, {
 		Section: defaultSection, Name: "socket_group", Value: "GROUP", Default: "docker",
