@@ -1,0 +1,151 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Engine is a Docker engine of a machine's own: its data, its sockets and its
+// network are in the machine's directory and namespace.
+type Engine struct {
+	Machine *Machine
+	docker  string // the client
+	dockerd string
+	socket  string   // where it listens
+	proc    *process // nil: it was running before
+}
+
+// EngineOptions of one start of the engine.
+type EngineOptions struct {
+	LiveRestore bool // containers go on running while the engine does not
+}
+
+// engineReady is how long an engine may take to answer. One that starts with
+// containers of its last life removes them first.
+const engineReady = 60 * time.Second
+
+// StartEngine starts an engine on the machine, with Image in it.
+func StartEngine(ctx context.Context, m *Machine, o EngineOptions) (*Engine, error) {
+	if err := MountCgroups(); err != nil {
+		return nil, err
+	}
+	dockerd, err := exec.LookPath("dockerd")
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Machine: m, dockerd: dockerd, docker: "docker", socket: m.Path("docker.sock")}
+	// The client of the same package, where another one is earlier in PATH.
+	if own := filepath.Join("/usr/bin", "docker"); strings.HasPrefix(dockerd, "/usr/") && exists(own) {
+		e.docker = own
+	}
+	// An empty file, so that the real machine's settings do not apply.
+	if err := os.WriteFile(m.Path("daemon.json"), []byte("{}\n"), 0o600); err != nil {
+		return nil, err
+	}
+	if err := e.Start(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := e.importImage(ctx); err != nil {
+		return nil, errors.Join(err, e.Close(ctx))
+	}
+	return e, nil
+}
+
+// RunningEngine is the engine that listens on a socket of the real machine. It
+// gets Image.
+func RunningEngine(ctx context.Context, m *Machine, socket string) (*Engine, error) {
+	e := &Engine{Machine: m, docker: "docker", socket: socket}
+	if _, err := e.Docker(ctx, "version", "--format", "{{.Server.Version}}"); err != nil {
+		return nil, err
+	}
+	return e, e.importImage(ctx)
+}
+
+// Start starts the engine again after Stop or Kill, with its earlier data.
+func (e *Engine) Start(ctx context.Context, o EngineOptions) error {
+	m := e.Machine
+	// The daemon outlives the context of whoever starts it.
+	cmd := m.Command(context.WithoutCancel(ctx), e.dockerd,
+		"--host", "unix://"+e.socket, "--pidfile", m.Path("docker.pid"),
+		"--data-root", m.Path("data"), "--exec-root", m.Path("exec"),
+		"--config-file", m.Path("daemon.json"),
+		"--log-level", "warn")
+	if o.LiveRestore {
+		cmd.Args = append(cmd.Args, "--live-restore")
+	}
+	// A killed engine leaves its PID file; a new process with that PID would
+	// keep the next one from starting.
+	if err := os.Remove(m.Path("docker.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	p, err := start(cmd, m.Path("dockerd.log"))
+	if err != nil {
+		return err
+	}
+	e.proc = p
+	return p.waitFor(engineReady, func() error {
+		_, err := e.Docker(ctx, "version", "--format", "{{.Server.Version}}")
+		return err
+	})
+}
+
+// Stop ends the engine as an operator does. Its containers end with it,
+// unless it runs with LiveRestore.
+func (e *Engine) Stop() error { return e.proc.stop(engineReady) }
+
+// Kill ends the engine with SIGKILL. Its containers go on running.
+func (e *Engine) Kill() error {
+	e.proc.kill()
+	// The kernel ends containerd with its parent, but a moment later: an engine
+	// started in between would take it for a living one, and wait for it in vain.
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		b, err := os.ReadFile(e.Machine.Path("exec/containerd/containerd.pid"))
+		if err != nil || startTime(strings.TrimSpace(string(b))) == "" {
+			return nil
+		}
+	}
+	return errors.New("containerd outlives its engine")
+}
+
+// Close stops the engine and all its containers. Its data goes with the
+// machine. An engine that was running before only loses Image.
+func (e *Engine) Close(ctx context.Context) error {
+	if e.proc == nil {
+		_, err := e.Docker(ctx, "image", "rm", Image)
+		return err
+	}
+	if e.proc.ended() {
+		return nil
+	}
+	ids, err := e.Docker(ctx, "ps", "--all", "--quiet")
+	if err == nil && ids != "" {
+		_, err = e.Docker(ctx, append([]string{"rm", "--force"}, strings.Fields(ids)...)...)
+	}
+	return errors.Join(err, e.Stop())
+}
+
+// Docker runs the docker client and returns what it prints; a *CommandError
+// has what it said on standard error.
+func (e *Engine) Docker(ctx context.Context, args ...string) (string, error) {
+	return output(e.Command(ctx, args...))
+}
+
+// Command is the docker client, not yet run.
+func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, e.docker, append([]string{"--host", "unix://" + e.socket}, args...)...)
+	cmd.Env = append(quietEnv(), "DOCKER_CONFIG="+e.Machine.Path("docker-client"))
+	return cmd
+}
+
+// Log returns the end of the engine's log.
+func (e *Engine) Log(lines int) string { return tail(e.Machine.Path("dockerd.log"), lines) }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,191 @@
+package testkit
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FaultProxy stands before a Neutron and makes chosen requests fail.
+type FaultProxy struct {
+	URL string // of the proxied API, as the machine reaches it
+
+	upstream  string // host:port
+	transport *http.Transport
+	server    *http.Server
+	served    chan struct{} // closed when the server has ended
+
+	mu     sync.Mutex // guards what follows
+	decide func(Call) Fault
+	calls  []Call
+}
+
+// Call is one request that reached the proxy.
+type Call struct {
+	N      int // counted from 1 since the last Watch
+	Method string
+	Path   string // without query
+}
+
+// String returns the call as "POST /v2.0/ports".
+func (c Call) String() string { return c.Method + " " + c.Path }
+
+// Fault is what becomes of a request.
+type Fault struct {
+	Kind   FaultKind
+	Status int           // of an Answer
+	Delay  time.Duration // before anything else happens
+}
+
+// FaultKind says how a request fails.
+type FaultKind int
+
+// The kinds of faults.
+const (
+	Pass        FaultKind = iota // it does not
+	Answer                       // an error answer, without effect
+	BreakBefore                  // the connection breaks, without effect
+	BreakAfter                   // the connection breaks once Neutron has done it
+)
+
+// NewFaultProxy starts a proxy on the machine for the API at an address of
+// the machine. All passes until Watch says otherwise.
+func NewFaultProxy(ctx context.Context, m *Machine, upstream string) (*FaultProxy, error) {
+	l, err := m.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &FaultProxy{
+		URL:       "http://" + l.Addr().String() + "/v2.0/",
+		upstream:  upstream,
+		transport: &http.Transport{DialContext: m.Dial},
+		served:    make(chan struct{}),
+	}
+	p.server = &http.Server{Handler: p}
+	go func() {
+		defer close(p.served)
+		// Serve returns when Close closes the listener; there is no other error.
+		_ = p.server.Serve(l)
+	}()
+	return p, nil
+}
+
+// Close stops the proxy.
+func (p *FaultProxy) Close() error {
+	err := p.server.Close()
+	<-p.served
+	p.transport.CloseIdleConnections()
+	return err
+}
+
+// Watch forgets the calls counted so far and lets decide judge those that
+// follow; nil lets all pass.
+func (p *FaultProxy) Watch(decide func(Call) Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.decide, p.calls = decide, nil
+}
+
+// Calls returns the calls since the last Watch.
+func (p *FaultProxy) Calls() []Call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Call(nil), p.calls...)
+}
+
+func (p *FaultProxy) judge(r *http.Request) Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := Call{N: len(p.calls) + 1, Method: r.Method, Path: r.URL.Path}
+	p.calls = append(p.calls, c)
+	if p.decide == nil {
+		return Fault{}
+	}
+	return p.decide(c)
+}
+
+// ServeHTTP implements http.Handler.
+func (p *FaultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f := p.judge(r)
+	select {
+	case <-time.After(f.Delay):
+	case <-r.Context().Done():
+		return
+	}
+	switch f.Kind {
+	case Answer:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(f.Status)
+		// The client may be gone; it is the one that matters.
+		_, _ = io.WriteString(w, `{"NeutronError": {"type": "Fault", "message": "fault injected\nby the test", "detail": ""}}`)
+	case BreakBefore:
+		panic(http.ErrAbortHandler)
+	case BreakAfter:
+		if resp, err := p.forward(r); err == nil {
+			resp.Body.Close()
+		}
+		panic(http.ErrAbortHandler)
+	default:
+		p.pass(w, r)
+	}
+}
+
+func (p *FaultProxy) pass(w http.ResponseWriter, r *http.Request) {
+	resp, err := p.forward(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	for k, v := range resp.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
+}
+
+func (p *FaultProxy) forward(r *http.Request) (*http.Response, error) {
+	// What Neutron began it finishes, whether or not the client waits.
+	out := r.Clone(context.WithoutCancel(r.Context()))
+	out.URL.Scheme, out.URL.Host = "http", p.upstream
+	out.RequestURI = ""
+	return p.transport.RoundTrip(out)
+}
+
+// FailNth fails the nth call, if want says so of its method and path; n counts
+// only the calls that want accepts. A nil want accepts all.
+func FailNth(n int, f Fault, want func(Call) bool) func(Call) Fault {
+	seen := 0
+	return func(c Call) Fault {
+		if want != nil && !want(c) {
+			return Fault{}
+		}
+		if seen++; seen == n {
+			return f
+		}
+		return Fault{}
+	}
+}
+
+// FailFrom makes the nth call fail in one way and all that follow in another:
+// Neutron dies, and stays dead.
+func FailFrom(n int, first, rest Fault) func(Call) Fault {
+	return func(c Call) Fault {
+		switch {
+		case c.N < n:
+			return Fault{}
+		case c.N == n:
+			return first
+		default:
+			return rest
+		}
+	}
+}
+
+// To accepts calls of a method whose path ends with suffix.
+func To(method, suffix string) func(Call) bool {
+	return func(c Call) bool { return c.Method == method && strings.HasSuffix(c.Path, suffix) }
+}

@@ -1,0 +1,212 @@
+package testkit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Kuryr is a `kuryr serve` that runs on a machine, as a plugin with a name of
+// its own: Docker finds plugins in one folder of the real machine.
+type Kuryr struct {
+	Name    string // of the plugin: what -d and --ipam-driver take
+	Machine *Machine
+	Neutron *Neutron // its Neutron's API
+	binary  string
+	config  string
+	proc    *process
+}
+
+// KuryrOptions of a daemon.
+type KuryrOptions struct {
+	// Neutron is the URL of a Neutron without authentication, as the machine
+	// reaches it. Empty: the embedded one.
+	Neutron string
+	// Listen is where the embedded one listens, on the machine's loopback.
+	// Empty: port 9696.
+	Listen string
+	// Config is added to kuryr.conf, options of section DEFAULT first.
+	Config string
+}
+
+// neutronListen is where a Neutron listens on each machine.
+const neutronListen = "127.0.0.1:9696"
+
+const (
+	kuryrReady = 15 * time.Second
+	// kuryrStops is longer than the deadline of any call in flight.
+	kuryrStops = 30 * time.Second
+)
+
+// StartKuryr starts binary on the machine.
+func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) (*Kuryr, error) {
+	if o.Listen == "" {
+		o.Listen = neutronListen
+	}
+	k := &Kuryr{Name: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf")}
+	if err := k.configure(o); err != nil {
+		return nil, err
+	}
+	return k, k.Start(ctx)
+}
+
+// configure writes kuryr.conf.
+func (k *Kuryr) configure(o KuryrOptions) error {
+	conf := "[DEFAULT]\nhost = " + k.Machine.Name + "\n"
+	if o.Neutron == "" {
+		conf += "neutron_listen = " + o.Listen + "\n"
+	}
+	conf += o.Config + "\n"
+	if o.Neutron != "" {
+		conf += "[neutron]\nauth_type = none\nendpoint_override = " + o.Neutron + "\n"
+	}
+	return os.WriteFile(k.config, []byte(conf), 0o600)
+}
+
+// Start starts the daemon, again after Stop or Kill, and waits until it is ready.
+func (k *Kuryr) Start(ctx context.Context) error {
+	cmd := k.Machine.Command(context.WithoutCancel(ctx), k.binary,
+		"serve", "--config-file", k.config, "--state-dir", k.Machine.Path("state"),
+		"--docker-socket", k.PluginSocket(), "--admin-socket", k.AdminSocket(), "--debug")
+	p, err := start(cmd, k.Machine.Path("kuryr.log"))
+	if err != nil {
+		return err
+	}
+	k.proc = p
+	return p.waitFor(kuryrReady, func() error { return k.Ready(ctx) })
+}
+
+// Stop ends the daemon as an operator does.
+func (k *Kuryr) Stop() error { return k.proc.stop(kuryrStops) }
+
+// Kill ends the daemon with SIGKILL.
+func (k *Kuryr) Kill() { k.proc.kill() }
+
+// Restart kills the daemon and starts it again.
+func (k *Kuryr) Restart(ctx context.Context) error {
+	k.Kill()
+	return k.Start(ctx)
+}
+
+// Close stops the daemon if it runs, and removes its socket.
+func (k *Kuryr) Close() error {
+	var err error
+	if k.proc != nil && !k.proc.ended() {
+		err = k.Stop()
+	}
+	if e := os.Remove(k.PluginSocket()); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// PluginSocket is the path of the socket that Docker talks to.
+func (k *Kuryr) PluginSocket() string { return filepath.Join("/run/docker/plugins", k.Name+".sock") }
+
+// Log returns the end of the daemon's log.
+func (k *Kuryr) Log(lines int) string { return tail(k.Machine.Path("kuryr.log"), lines) }
+
+// PID returns the daemon's process ID.
+func (k *Kuryr) PID() int { return k.proc.cmd.Process.Pid }
+
+// Ready returns nil once the daemon serves its engine.
+func (k *Kuryr) Ready(ctx context.Context) error {
+	c := UnixClient(k.AdminSocket())
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kuryr/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return err
+}
+
+// Status is what `kuryr status -o json` prints, as far as tests look at it.
+type Status struct {
+	Notices []string `json:"notices"`
+	Courier struct {
+		Networks []struct {
+			Docker  string   `json:"docker_network_id"`
+			Neutron string   `json:"network_id"`
+			CIDRs   []string `json:"cidrs"`
+			State   string   `json:"state"`
+		} `json:"networks"`
+		Pools []struct {
+			ID    string `json:"pool_id"`
+			CIDR  string `json:"cidr"`
+			State string `json:"state"`
+		} `json:"pools"`
+		Attachments []struct {
+			Docker    string   `json:"docker_network_id"`
+			Endpoint  string   `json:"endpoint_id"`
+			Port      string   `json:"port_id"`
+			MAC       string   `json:"mac_address"`
+			Addresses []string `json:"addresses"`
+			Link      string   `json:"link"`
+			State     string   `json:"state"`
+		} `json:"attachments"`
+		Pending   int    `json:"pending_removals"`
+		LastError string `json:"last_error"`
+	} `json:"courier"`
+}
+
+// Status runs `kuryr status`.
+func (k *Kuryr) Status(ctx context.Context) (Status, error) {
+	out, err := k.CLI(ctx, "status", "-o", "json", "--admin-socket", k.AdminSocket())
+	if err != nil {
+		return Status{}, err
+	}
+	var s Status
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		return Status{}, fmt.Errorf("kuryr status: %w in %q", err, out)
+	}
+	return s, nil
+}
+
+// CLI runs a command of the binary on the machine and returns what it prints.
+func (k *Kuryr) CLI(ctx context.Context, args ...string) (string, error) {
+	return k.Machine.Output(ctx, k.binary, args...)
+}
+
+// AdminSocket is the path of the socket that `kuryr status` talks to.
+func (k *Kuryr) AdminSocket() string { return k.Machine.Path("admin.sock") }
+
+// UnixClient is an HTTP client of the server behind a Unix socket, whatever
+// host a URL names.
+func UnixClient(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
+	}}
+}
+
+// Build builds the kuryr of this source tree as dir/kuryr, with the race
+// detector when race is set, and returns its path.
+func Build(ctx context.Context, dir string, race bool) (string, error) {
+	binary := filepath.Join(dir, "kuryr")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "kuryr/cmd/kuryr")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if race {
+		cmd.Args = append(cmd.Args[:2:2], "-race", "-o", binary, "kuryr/cmd/kuryr")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
+	_, err := output(cmd)
+	return binary, err
+}

@@ -1,0 +1,175 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Inventory is what Kuryr and its Neutron have made on a machine, one line a
+// thing, sorted: links, firewall rules, Neutron's resources and the journal's
+// entries. Two inventories of the same state are equal.
+type Inventory []string
+
+// Take looks at everything that Kuryr may leave behind.
+func (k *Kuryr) Take(ctx context.Context) (Inventory, error) {
+	var all Inventory
+	for _, look := range []func(context.Context) ([]string, error){k.links, k.rules, k.resources, k.journal} {
+		lines, err := look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lines...)
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// Diff returns the lines that differ, those new in now with a "+" and those
+// that are gone with a "-".
+func (before Inventory) Diff(now Inventory) []string {
+	var diff []string
+	for _, line := range now {
+		if !slices.Contains(before, line) {
+			diff = append(diff, "+ "+line)
+		}
+	}
+	for _, line := range before {
+		if !slices.Contains(now, line) {
+			diff = append(diff, "- "+line)
+		}
+	}
+	return diff
+}
+
+// Left waits until the machine is as it was before, and returns how it still
+// differs when time is up.
+func (k *Kuryr) Left(ctx context.Context, before Inventory, patience time.Duration) ([]string, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		now, err := k.Take(ctx)
+		diff := before.Diff(now)
+		if err == nil && len(diff) == 0 || time.Now().After(deadline) {
+			return diff, err
+		}
+	}
+}
+
+// AssertNothingLeft fails the test unless the machine is as it was before,
+// within the given time.
+func (k *Kuryr) AssertNothingLeft(t testing.TB, before Inventory, patience time.Duration) {
+	t.Helper()
+	// A context of its own: the test's is over when its clean-up runs.
+	ctx, cancel := context.WithTimeout(context.Background(), patience+10*time.Second)
+	defer cancel()
+	diff, err := k.Left(ctx, before, patience)
+	if err != nil {
+		t.Errorf("cannot tell what is left: %v", err)
+	}
+	if len(diff) > 0 {
+		t.Errorf("after %s this is left (+) or missing (-):\n\t%s", patience, strings.Join(diff, "\n\t"))
+	}
+}
+
+// kuryrLink matches the names of links that Kuryr makes.
+var kuryrLink = regexp.MustCompile(`^(tap|t_c|brq)`)
+
+// links lists the machine's links, in the words of `ip`: all of them, or
+// those with Kuryr's names on the real machine, where others live.
+func (k *Kuryr) links(ctx context.Context) ([]string, error) {
+	out, err := k.Machine.Output(ctx, "ip", "-o", "link", "show")
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range strings.Lines(out) {
+		// "7: tap0123@if6: <BROADCAST,...> mtu 1500 ..."
+		f := strings.Fields(line)
+		name, _, _ := strings.Cut(strings.TrimSuffix(f[1], ":"), "@")
+		if !k.Machine.real || kuryrLink.MatchString(name) {
+			lines = append(lines, "link "+name)
+		}
+	}
+	return lines, nil
+}
+
+var counters = regexp.MustCompile(` counter packets \d+ bytes \d+`)
+
+// rules lists the rules in Docker's chain for users, and all tables that are
+// named after Kuryr, in the words of `nft`.
+func (k *Kuryr) rules(ctx context.Context) ([]string, error) {
+	out, err := k.Machine.Output(ctx, "nft", "list", "ruleset")
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	table, chain := "", ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(counters.ReplaceAllString(line, ""))
+		switch {
+		case strings.HasPrefix(line, "table "):
+			table = strings.TrimSuffix(line, " {")
+		case strings.HasPrefix(line, "chain "):
+			chain = strings.TrimSuffix(strings.TrimPrefix(line, "chain "), " {")
+		case line == "" || line == "}":
+		case chain == "DOCKER-USER" || strings.Contains(table, "kuryr"):
+			lines = append(lines, fmt.Sprintf("rule %s %s: %s", table, chain, line))
+		}
+	}
+	return lines, nil
+}
+
+// resources lists what is in Neutron.
+func (k *Kuryr) resources(ctx context.Context) ([]string, error) {
+	networks, err1 := k.Neutron.Networks(ctx)
+	pools, err2 := k.Neutron.SubnetPools(ctx)
+	subnets, err3 := k.Neutron.Subnets(ctx, "")
+	ports, err4 := k.Neutron.Ports(ctx, "")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, n := range networks {
+		lines = append(lines, fmt.Sprintf("network %s %q %s", n.ID, n.Name, n.Description))
+	}
+	for _, p := range pools {
+		// The default pools come with the first network that needs them, and stay.
+		if p.Name == "kuryr" || p.Name == "kuryr6" {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("subnetpool %s %q %s", p.ID, p.Name, p.Description))
+	}
+	for _, s := range subnets {
+		lines = append(lines, fmt.Sprintf("subnet %s %s of network %s", s.ID, s.CIDR, s.NetworkID))
+	}
+	for _, p := range ports {
+		lines = append(lines, fmt.Sprintf("port %s %q %s %s of network %s, %s", p.ID, p.Name, p.MAC, p.Addresses(), p.NetworkID, p.Description))
+	}
+	return lines, nil
+}
+
+// journal lists what the daemon believes to own.
+func (k *Kuryr) journal(ctx context.Context) ([]string, error) {
+	s, err := k.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, n := range s.Courier.Networks {
+		lines = append(lines, fmt.Sprintf("journal: network %.12s, %s in Neutron, %s", n.Docker, n.Neutron, n.State))
+	}
+	for _, p := range s.Courier.Pools {
+		lines = append(lines, fmt.Sprintf("journal: pool %s %s, %s", p.ID, p.CIDR, p.State))
+	}
+	for _, a := range s.Courier.Attachments {
+		lines = append(lines, fmt.Sprintf("journal: attachment %.12s, port %s, %s", a.Endpoint, a.Port, a.State))
+	}
+	if s.Courier.Pending > 0 {
+		lines = append(lines, fmt.Sprintf("journal: %d removals pending; the last error: %s", s.Courier.Pending, s.Courier.LastError))
+	}
+	return lines, nil
+}

@@ -1,0 +1,158 @@
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Neutron is a Neutron API without authentication, as tests look at it: over
+// HTTP, with none of the product's own client.
+type Neutron struct {
+	base   string
+	client *http.Client
+}
+
+// Port is a port as the API tells it.
+type Port struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	NetworkID   string `json:"network_id"`
+	MAC         string `json:"mac_address"`
+	Status      string `json:"status"`
+	DeviceOwner string `json:"device_owner"`
+	DeviceID    string `json:"device_id"`
+	Host        string `json:"binding:host_id"`
+	VIFType     string `json:"binding:vif_type"`
+	Description string `json:"description"`
+	FixedIPs    []struct {
+		SubnetID string `json:"subnet_id"`
+		Address  string `json:"ip_address"`
+	} `json:"fixed_ips"`
+}
+
+// Addresses returns the port's addresses, joined by a space.
+func (p Port) Addresses() string {
+	var all []string
+	for _, f := range p.FixedIPs {
+		all = append(all, f.Address)
+	}
+	return strings.Join(all, " ")
+}
+
+// Subnet is a subnet as the API tells it.
+type Subnet struct {
+	ID        string `json:"id"`
+	NetworkID string `json:"network_id"`
+	CIDR      string `json:"cidr"`
+	Gateway   string `json:"gateway_ip"`
+	PoolID    string `json:"subnetpool_id"`
+	DHCP      bool   `json:"enable_dhcp"`
+}
+
+// Resource is any other resource: what all have.
+type Resource struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	MTU         int    `json:"mtu"`
+	Description string `json:"description"`
+}
+
+// NewNeutron is the API at an address of the machine.
+func NewNeutron(m *Machine, address string) *Neutron {
+	return &Neutron{
+		base: "http://" + address + "/v2.0/",
+		client: &http.Client{
+			Timeout:   10 * time.Second,
+			Transport: &http.Transport{DialContext: m.Dial, DisableKeepAlives: true},
+		},
+	}
+}
+
+// Networks lists the networks.
+func (n *Neutron) Networks(ctx context.Context) ([]Resource, error) {
+	return list[Resource](ctx, n, "networks", nil)
+}
+
+// SubnetPools lists the subnetpools.
+func (n *Neutron) SubnetPools(ctx context.Context) ([]Resource, error) {
+	return list[Resource](ctx, n, "subnetpools", nil)
+}
+
+// Subnets lists the subnets; those of one network unless it is "".
+func (n *Neutron) Subnets(ctx context.Context, network string) ([]Subnet, error) {
+	return list[Subnet](ctx, n, "subnets", filter("network_id", network))
+}
+
+// Ports lists the ports; those of one network unless it is "".
+func (n *Neutron) Ports(ctx context.Context, network string) ([]Port, error) {
+	return list[Port](ctx, n, "ports", filter("network_id", network))
+}
+
+// Put updates a resource: Put(ctx, "subnets/ID", {"subnet": {...}}).
+func (n *Neutron) Put(ctx context.Context, path string, body any) error {
+	return n.do(ctx, http.MethodPut, path, body, nil)
+}
+
+// Get reads a resource into answer.
+func (n *Neutron) Get(ctx context.Context, path string, answer any) error {
+	return n.do(ctx, http.MethodGet, path, nil, answer)
+}
+
+func filter(key, value string) url.Values {
+	if value == "" {
+		return nil
+	}
+	return url.Values{key: {value}}
+}
+
+func list[T any](ctx context.Context, n *Neutron, kind string, query url.Values) ([]T, error) {
+	var answer map[string][]T
+	if err := n.do(ctx, http.MethodGet, kind+"?"+query.Encode(), nil, &answer); err != nil {
+		return nil, err
+	}
+	all, ok := answer[kind]
+	if !ok {
+		return nil, fmt.Errorf("a list of %s has no such key", kind)
+	}
+	return all, nil
+}
+
+func (n *Neutron) do(ctx context.Context, method, path string, body, answer any) error {
+	var b bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&b).Encode(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, n.base+path, &b)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := n.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("%s %s: %w in %s", method, path, err, text)
+	}
+	return nil
+}

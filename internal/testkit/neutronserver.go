@@ -1,0 +1,39 @@
+package testkit
+
+import "context"
+
+// NeutronServer is a `kuryr neutron` that runs on a machine by itself.
+type NeutronServer struct {
+	Address string // host:port, on the machine
+	machine *Machine
+	binary  string
+	proc    *process
+}
+
+// StartNeutron starts binary as a Neutron on the machine.
+func StartNeutron(ctx context.Context, m *Machine, binary string) (*NeutronServer, error) {
+	s := &NeutronServer{Address: neutronListen, machine: m, binary: binary}
+	return s, s.Start(ctx)
+}
+
+// Start starts the server, again after Stop or Kill, with its earlier state.
+func (s *NeutronServer) Start(ctx context.Context) error {
+	cmd := s.machine.Command(context.WithoutCancel(ctx), s.binary,
+		"neutron", "--listen", s.Address, "--state-dir", s.machine.Path("neutron"))
+	p, err := start(cmd, s.machine.Path("neutron.log"))
+	if err != nil {
+		return err
+	}
+	s.proc = p
+	api := NewNeutron(s.machine, s.Address)
+	return p.waitFor(kuryrReady, func() error {
+		_, err := api.Networks(ctx)
+		return err
+	})
+}
+
+// Stop ends the server as an operator does.
+func (s *NeutronServer) Stop() error { return s.proc.stop(kuryrStops) }
+
+// Kill ends the server with SIGKILL.
+func (s *NeutronServer) Kill() { s.proc.kill() }

@@ -1,0 +1,69 @@
+package docker
+
+import (
+	"testing"
+
+	"kuryr/internal/testkit"
+)
+
+// The engine ends and starts again, in each of the ways that it has, with
+// containers on Kuryr's networks. It replays nothing to its plugins; Kuryr
+// must know what is still in use.
+func TestEngineRestart(t *testing.T) {
+	tests := []struct {
+		name string
+		live bool
+		end  func(*testkit.Engine) error
+	}{
+		{"stopped", false, (*testkit.Engine).Stop},
+		{"killed", false, (*testkit.Engine).Kill},
+		{"stopped with live-restore", true, (*testkit.Engine).Stop},
+		{"killed with live-restore", true, (*testkit.Engine).Kill},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newSpecialHost(t, testkit.KuryrOptions{})
+			options := testkit.EngineOptions{LiveRestore: tt.live}
+			h.restartEngine((*testkit.Engine).Stop, options)
+
+			n := h.network("net", "--subnet", "10.70.0.0/24", "--ipv6", "--subnet", "fd70::/64")
+			n.run("a", "--ip", "10.70.0.10")
+			n.run("b", "--ip", "10.70.0.20", "--restart", "always")
+			a, b := container{h, "a"}, container{h, "b"}
+			a.reaches("10.70.0.20")
+			port := n.port("10.70.0.10").ID
+
+			h.restartEngine(tt.end, options)
+			if tt.live {
+				if got := n.port("10.70.0.10").ID; got != port {
+					t.Errorf("a's port is %s, was %s, though it ran on", got, port)
+				}
+			} else {
+				h.docker("start", "a")
+			}
+			h.eventually("b runs", func() bool {
+				return h.docker("inspect", "--format", "{{.State.Running}}", "b") == "true"
+			})
+			a.reaches("10.70.0.20")
+			b.reaches(a.ip6())
+			h.eventually("the gateways, a and b have ports, nobody else", func() bool { return len(n.ports()) <= 4 })
+
+			c := n.run("c")
+			c.reaches("10.70.0.10")
+			for _, gone := range []container{a, b, c} {
+				gone.remove()
+			}
+			n.remove()
+		})
+	}
+}
+
+func (h *host) restartEngine(end func(*testkit.Engine) error, o testkit.EngineOptions) {
+	h.t.Helper()
+	if err := end(h.engine); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.engine.Start(h.t.Context(), o); err != nil {
+		h.t.Fatal(err)
+	}
+}

@@ -1,0 +1,248 @@
+package docker
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"kuryr/internal/testkit"
+)
+
+// recovery is how long Kuryr may take to carry out, once Neutron is well
+// again, what it could not while Neutron was not.
+const recovery = 15 * time.Second
+
+// callDeadline is the deadline of each call in these tests, in place of 20 s.
+const callDeadline = 4 * time.Second
+
+// newFaultyHost is a machine whose Kuryr works on a Neutron in a process of
+// its own, through a proxy that makes requests fail.
+func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
+	t.Helper()
+	testkit.NeedRoot(t)
+	t.Parallel()
+	h, err := fleet.bare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail := func(err error) {
+		if err != nil {
+			h.discard(t)
+			t.Fatal(err)
+		}
+	}
+	server, err := testkit.StartNeutron(t.Context(), h.machine, fleet.binary)
+	fail(err)
+	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, server.Address)
+	fail(err)
+	h.kuryr, err = testkit.StartKuryr(t.Context(), h.machine, fleet.binary, testkit.KuryrOptions{
+		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f", callDeadline.Seconds()),
+	})
+	fail(err)
+	h.begin(t, recovery, func(h *host) {
+		if err := errors.Join(h.kuryr.Close(), proxy.Close(), server.Stop()); err != nil {
+			t.Error(err)
+		}
+		h.discard(t)
+	})
+	return h, proxy, server
+}
+
+// An operation on Docker's side, which makes calls to Neutron.
+type operation struct {
+	name    string
+	prepare func(*host)                 // what must be there before it
+	do      func(*host) (string, error) // it
+	check   func(*host)                 // that it works, if it succeeded
+	undo    func(*host)                 // what a user does then; must not fail
+	removes bool                        // Docker reports success whatever happens
+}
+
+func operations() []operation {
+	onNet := func(h *host) network { return network{h: h, name: "net"} }
+	makeNet := func(h *host) { h.network("net", "--subnet", "10.90.0.0/24", "--ipv6", "--subnet", "fd90::/64") }
+	removeNet := func(h *host) { onNet(h).remove() }
+	return []operation{
+		{
+			name: "network create",
+			do: func(h *host) (string, error) {
+				return h.try(h.networkArgs("new", "--subnet", "10.91.0.0/24", "--ipv6", "--subnet", "fd91::/64", "--aux-address", "x=10.91.0.9")...)
+			},
+			check: func(h *host) { network{h: h, name: "new"}.run("probe").remove() },
+			undo: func(h *host) {
+				if out := h.docker("network", "ls", "--quiet", "--filter", "name=new"); out != "" {
+					h.docker("network", "rm", "new")
+				}
+			},
+		},
+		{
+			name: "network create from the default pool",
+			do:   func(h *host) (string, error) { return h.try(h.networkArgs("new")...) },
+			undo: func(h *host) {
+				if out := h.docker("network", "ls", "--quiet", "--filter", "name=new"); out != "" {
+					h.docker("network", "rm", "new")
+				}
+			},
+		},
+		{
+			name:    "container start",
+			prepare: makeNet,
+			do: func(h *host) (string, error) {
+				return h.try(h.runArgs("c", "--network", "net", "--ip", "10.90.0.9", "--mac-address", "02:90:00:00:00:09")...)
+			},
+			check: func(h *host) {
+				if got := (container{h, "c"}).nic().MAC; got != "02:90:00:00:00:09" {
+					h.t.Errorf("MAC address %s, want the wished one", got)
+				}
+			},
+			undo: func(h *host) { h.docker("rm", "--force", "c"); removeNet(h) },
+		},
+		{
+			name:    "container removal",
+			prepare: func(h *host) { makeNet(h); onNet(h).run("c") },
+			do:      func(h *host) (string, error) { return h.try("rm", "--force", "c") },
+			undo:    removeNet,
+			removes: true,
+		},
+		{
+			name:    "network removal",
+			prepare: makeNet,
+			do:      func(h *host) (string, error) { return h.try("network", "rm", "net") },
+			undo:    func(*host) {},
+			removes: true,
+		},
+	}
+}
+
+// Neutron refuses, breaks off or dies at each single call of each operation:
+// Docker shows one line, and when Neutron is well again nothing is left.
+func TestNeutronFailsAtEachCall(t *testing.T) {
+	faults := []struct {
+		name string
+		at   func(n int) func(testkit.Call) testkit.Fault
+	}{
+		{"answers 503", func(n int) func(testkit.Call) testkit.Fault {
+			return testkit.FailNth(n, testkit.Fault{Kind: testkit.Answer, Status: http.StatusServiceUnavailable}, nil)
+		}},
+		{"answers 403", func(n int) func(testkit.Call) testkit.Fault {
+			return testkit.FailNth(n, testkit.Fault{Kind: testkit.Answer, Status: http.StatusForbidden}, nil)
+		}},
+		{"breaks off after the effect", func(n int) func(testkit.Call) testkit.Fault {
+			return testkit.FailNth(n, testkit.Fault{Kind: testkit.BreakAfter}, nil)
+		}},
+		{"dies, after the effect", func(n int) func(testkit.Call) testkit.Fault {
+			return testkit.FailFrom(n, testkit.Fault{Kind: testkit.BreakAfter}, testkit.Fault{Kind: testkit.BreakBefore})
+		}},
+	}
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			h, proxy, _ := newFaultyHost(t)
+			calls := h.count(proxy, op)
+			if len(calls) == 0 {
+				t.Fatalf("%s makes no call to Neutron: there is nothing to fail", op.name)
+			}
+			t.Logf("%s makes %d calls: %v", op.name, len(calls), calls)
+			for _, f := range faults {
+				for n := 1; n <= len(calls); n++ {
+					t.Run(fmt.Sprintf("%s at call %d, %s", f.name, n, calls[n-1]), func(t *testing.T) {
+						h.in(t).suffer(proxy, op, f.at(n))
+					})
+				}
+			}
+		})
+	}
+}
+
+// count does an operation undisturbed and returns its calls to Neutron.
+func (h *host) count(proxy *testkit.FaultProxy, op operation) []testkit.Call {
+	h.t.Helper()
+	if op.prepare != nil {
+		op.prepare(h)
+	}
+	proxy.Watch(nil)
+	if _, err := op.do(h); err != nil {
+		h.t.Fatal(err)
+	}
+	if op.removes { // the calls go on in the background
+		h.eventually("Neutron has been told", func() bool {
+			before := len(proxy.Calls())
+			time.Sleep(300 * time.Millisecond)
+			return before > 0 && len(proxy.Calls()) == before
+		})
+	}
+	calls := proxy.Calls()
+	if op.check != nil {
+		op.check(h)
+	}
+	op.undo(h)
+	h.kuryr.AssertNothingLeft(h.t, h.before, gone)
+	return calls
+}
+
+// suffer does an operation while calls to Neutron fail.
+func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testkit.Call) testkit.Fault) {
+	h.t.Helper()
+	if op.prepare != nil {
+		op.prepare(h)
+	}
+	proxy.Watch(fault)
+	began := time.Now()
+	_, err := op.do(h)
+	// Two calls of Docker's may each run into their deadline before a third fails.
+	if took := time.Since(began); took > 3*callDeadline {
+		h.t.Errorf("%s took %s", op.name, took.Round(time.Millisecond))
+	}
+	if op.removes {
+		// What the background work tries now fails, too, where the fault lasts.
+		time.Sleep(200 * time.Millisecond)
+	}
+	proxy.Watch(nil)
+	switch {
+	case err == nil && op.check != nil:
+		op.check(h)
+	case err != nil && op.removes:
+		h.t.Errorf("a removal failed, which Docker would never repeat: %v", err)
+	case err != nil:
+		if line := h.oneLine(err); !strings.Contains(line, "cannot ") || strings.ContainsAny(line, "{}") {
+			h.t.Errorf("docker shows %q, want a line of ours: cannot ...", line)
+		}
+	}
+	op.undo(h)
+	h.kuryr.AssertNothingLeft(h.t, h.before, recovery)
+}
+
+// A Neutron that does not answer costs no more than the deadline of the call.
+func TestNeutronHangs(t *testing.T) {
+	h, proxy, _ := newFaultyHost(t)
+	n := h.network("net", "--subnet", "10.92.0.0/24")
+	proxy.Watch(testkit.FailFrom(1, testkit.Fault{Delay: time.Minute}, testkit.Fault{Delay: time.Minute}))
+	began := time.Now()
+	h.fails([]string{"cannot"}, h.runArgs("c", "--network", "net")...)
+	if took := time.Since(began); took > callDeadline+5*time.Second {
+		t.Errorf("docker run failed after %s, want about %s", took, callDeadline)
+	}
+	proxy.Watch(nil)
+	n.run("d").remove()
+}
+
+// Neutron is killed and comes back, with its state; what ran goes on running.
+func TestNeutronDies(t *testing.T) {
+	h, _, server := newFaultyHost(t)
+	n := h.network("net", "--subnet", "10.93.0.0/24")
+	a, b := n.run("a"), n.run("b")
+	server.Kill()
+	a.reaches(b.ip4())
+	h.fails([]string{"cannot"}, h.runArgs("c", "--network", "net")...)
+	b.remove() // Docker says it is gone, and does not ask again
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("b's port is gone", func() bool { return len(n.ports()) == 2 })
+	n.run("d").reaches(a.ip4())
+	if p := n.port(a.ip4()); p.Status != "ACTIVE" {
+		t.Errorf("a's port is %s after Neutron is back, want ACTIVE", p.Status)
+	}
+}
