@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"kuryr/internal/observe"
 )
 
 // testLog writes to the test's own log.
@@ -27,8 +29,8 @@ func (l *lines) logger() *slog.Logger {
 		switch a.Key {
 		case slog.TimeKey:
 			return slog.Attr{}
-		case keyMillis:
-			return slog.String(keyMillis, "T")
+		case observe.Ms:
+			return slog.String(observe.Ms, "T")
 		case keyStack:
 			return slog.Bool(keyStack, strings.Contains(a.Value.String(), "docker.(*server)"))
 		}

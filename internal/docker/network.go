@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/observe"
 )
 
 // addNetworkDriver adds the methods of the network driver.
@@ -224,8 +225,8 @@ func (s *server) endpointOperInfo(ctx context.Context, q endpointRef) (any, erro
 	info, err := s.courier.Describe(ctx, q.network(), q.endpoint())
 	if err != nil {
 		if !gone(err) {
-			s.log.LogAttrs(ctx, slog.LevelWarn, "an endpoint can't be described", slog.String(keyNetwork, q.network().Short()),
-				slog.String(keyEndpoint, q.endpoint().Short()), slog.String(keyErr, causes(err)))
+			s.log.LogAttrs(ctx, slog.LevelWarn, "an endpoint can't be described", slog.String(observe.EngineNetwork, q.network().Short()),
+				slog.String(observe.Endpoint, q.endpoint().Short()), slog.String(observe.Err, causes(err)))
 		}
 		return operInfoResponse{Value: map[string]any{}}, nil
 	}
@@ -288,8 +289,8 @@ func (s *server) programExternalConnectivity(ctx context.Context, q connectivity
 		return nil, err
 	}
 	if n > 0 {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "published ports have no effect: there is no router yet", slog.Int(keyPorts, n),
-			slog.String(keyNetwork, q.network().Short()), slog.String(keyEndpoint, q.endpoint().Short()))
+		s.log.LogAttrs(ctx, slog.LevelWarn, "published ports have no effect: there is no router yet", slog.Int(observe.Count, n),
+			slog.String(observe.EngineNetwork, q.network().Short()), slog.String(observe.Endpoint, q.endpoint().Short()))
 	}
 	return empty{}, nil
 }

@@ -14,25 +14,18 @@ import (
 	"time"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/observe"
 )
 
 // maxBody bounds a request's body, in bytes. Docker's largest, a CreateNetwork
 // with many auxiliary addresses, stays far below.
 const maxBody = 1 << 20
 
-// Keys of log attributes.
+// Keys of log attributes that no other room has.
 const (
-	keyOp       = "op"
-	keyNetwork  = "network"
-	keyEndpoint = "endpoint"
-	keyPool     = "pool"
-	keyKind     = "kind"
-	keyErr      = "err"
-	keyMillis   = "ms"
-	keyOption   = "option"
-	keyPorts    = "ports"
-	keyPanic    = "panic"
-	keyStack    = "stack"
+	keyOption = "option"
+	keyPanic  = "panic"
+	keyStack  = "stack"
 )
 
 // method serves one method of the protocol.
@@ -92,7 +85,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refuse answers what is no call at all.
 func (s *server) refuse(w http.ResponseWriter, name string, status int, f *flaw) {
 	text := textOf(explain(f, "serve", fmt.Sprintf("%q", name)))
-	s.log.Warn("refused a request", keyOp, name, keyErr, text)
+	s.log.Warn("refused a request", observe.Method, name, observe.Err, text)
 	s.answer(w, name, status, errorResponse{Err: text, Error: text})
 }
 
@@ -109,14 +102,14 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, name string, m me
 	if err == nil {
 		answer, err = s.run(ctx, name, m, body, &a)
 	}
-	attrs := append(a.attrs(name), slog.Float64(keyMillis, float64(time.Since(start).Microseconds())/1000))
+	attrs := append(a.attrs(name), slog.Float64(observe.Ms, float64(time.Since(start).Microseconds())/1000))
 	if err == nil {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "served a call", attrs...)
 		s.answer(w, name, http.StatusOK, answer)
 		return
 	}
 	e := explain(err, m.op, a.String())
-	attrs = append(attrs, slog.String(keyKind, courier.KindOf(e).String()), slog.String(keyErr, causes(e)))
+	attrs = append(attrs, slog.String(observe.Kind, courier.KindOf(e).String()), slog.String(observe.Err, causes(e)))
 	s.log.LogAttrs(ctx, slog.LevelWarn, "a call failed", attrs...)
 	text := textOf(e)
 	s.answer(w, name, http.StatusOK, errorResponse{Err: text, Error: text})
@@ -142,7 +135,7 @@ func (s *server) answer(w http.ResponseWriter, name string, status int, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		s.log.Warn("an answer was not taken", keyOp, name, keyErr, err)
+		s.log.Warn("an answer was not taken", observe.Method, name, observe.Err, err)
 	}
 }
 
@@ -201,15 +194,15 @@ func (a about) String() string {
 
 // attrs are the log's attributes of a call.
 func (a about) attrs(name string) []slog.Attr {
-	out := []slog.Attr{slog.String(keyOp, name)}
+	out := []slog.Attr{slog.String(observe.Method, name)}
 	for _, r := range a.refs {
 		switch r.field {
 		case "NetworkID":
-			out = append(out, slog.String(keyNetwork, short(r.value)))
+			out = append(out, slog.String(observe.EngineNetwork, short(r.value)))
 		case "EndpointID":
-			out = append(out, slog.String(keyEndpoint, short(r.value)))
+			out = append(out, slog.String(observe.Endpoint, short(r.value)))
 		case "PoolID":
-			out = append(out, slog.String(keyPool, r.value))
+			out = append(out, slog.String(observe.Pool, r.value))
 		}
 	}
 	return out

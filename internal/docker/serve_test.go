@@ -68,8 +68,8 @@ func TestPanicIsAnswered(t *testing.T) {
 	if want := `{"Err":"` + text + `","Error":"` + text + `"}`; got != want {
 		t.Errorf("got %s", got)
 	}
-	want := `level=ERROR msg="a call panicked" op=NetworkDriver.Join network=4aa1af9a5359 endpoint=250bdf5ab099 panic="a bug\nin two lines" stack=true
-level=WARN msg="a call failed" op=NetworkDriver.Join network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T kind=internal err="cannot join endpoint 250bdf5ab099 on network 4aa1af9a5359: unexpected error: panic: a bug\nin two lines"
+	want := `level=ERROR msg="a call panicked" method=NetworkDriver.Join docker_network=4aa1af9a5359 endpoint=250bdf5ab099 panic="a bug\nin two lines" stack=true
+level=WARN msg="a call failed" method=NetworkDriver.Join docker_network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T kind=internal err="cannot join endpoint 250bdf5ab099 on network 4aa1af9a5359: unexpected error: panic: a bug\nin two lines"
 `
 	if diff := cmp.Diff(want, log.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
@@ -186,19 +186,19 @@ func TestLog(t *testing.T) {
 	}
 	post(t, h, "NetworkDriver.Join", `{`+refs+`}`)
 	post(t, h, "NetworkDriver.EndpointOperInfo", `{`+refs+`}`)
-	want := `level=DEBUG msg="served a call" op=NetworkDriver.Join network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
+	want := `level=DEBUG msg="served a call" method=NetworkDriver.Join docker_network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
 level=INFO msg="ignored an option that has no meaning here" option=x
 level=INFO msg="ignored an option that has no meaning here" option=y
-level=DEBUG msg="served a call" op=IpamDriver.RequestPool ms=T
-level=DEBUG msg="served a call" op=IpamDriver.RequestPool ms=T
-level=DEBUG msg="served a call" op=IpamDriver.ReleasePool pool=00000000-0000-4000-8000-000000000001 ms=T
-level=WARN msg="published ports have no effect: there is no router yet" ports=2 network=4aa1af9a5359 endpoint=250bdf5ab099
-level=DEBUG msg="served a call" op=NetworkDriver.ProgramExternalConnectivity network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
-level=WARN msg="a call failed" op=NetworkDriver.Join network="a b" endpoint="" ms=T kind=invalid err="cannot join endpoint: \"a b\" is no NetworkID"
-level=WARN msg="refused a request" op=NetworkDriver.Fly err="cannot serve \"NetworkDriver.Fly\": Kuryr has no such method"
-level=WARN msg="a call failed" op=NetworkDriver.Join network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T kind=unavailable err="cannot create port: Neutron does not answer: unexpected EOF"
-level=WARN msg="an endpoint can't be described" network=4aa1af9a5359 endpoint=250bdf5ab099 err="cannot create port: Neutron does not answer: unexpected EOF"
-level=DEBUG msg="served a call" op=NetworkDriver.EndpointOperInfo network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
+level=DEBUG msg="served a call" method=IpamDriver.RequestPool ms=T
+level=DEBUG msg="served a call" method=IpamDriver.RequestPool ms=T
+level=DEBUG msg="served a call" method=IpamDriver.ReleasePool pool=00000000-0000-4000-8000-000000000001 ms=T
+level=WARN msg="published ports have no effect: there is no router yet" count=2 docker_network=4aa1af9a5359 endpoint=250bdf5ab099
+level=DEBUG msg="served a call" method=NetworkDriver.ProgramExternalConnectivity docker_network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
+level=WARN msg="a call failed" method=NetworkDriver.Join docker_network="a b" endpoint="" ms=T kind=invalid err="cannot join endpoint: \"a b\" is no NetworkID"
+level=WARN msg="refused a request" method=NetworkDriver.Fly err="cannot serve \"NetworkDriver.Fly\": Kuryr has no such method"
+level=WARN msg="a call failed" method=NetworkDriver.Join docker_network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T kind=unavailable err="cannot create port: Neutron does not answer: unexpected EOF"
+level=WARN msg="an endpoint can't be described" docker_network=4aa1af9a5359 endpoint=250bdf5ab099 err="cannot create port: Neutron does not answer: unexpected EOF"
+level=DEBUG msg="served a call" method=NetworkDriver.EndpointOperInfo docker_network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
 `
 	if diff := cmp.Diff(want, log.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
