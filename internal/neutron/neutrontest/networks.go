@@ -26,8 +26,8 @@ func (s *suite) network() {
 
 // networkInUse: a network with a port stays; without, its subnets go with it.
 func (s *suite) networkInUse() {
-	n := s.makeNetwork()
 	pool := s.makePool("10.190.0.0/24", 24)
+	n := s.makeNetwork()
 	_, err := s.n.CreateSubnet(s.ctx(), courier.SubnetSpec{
 		Network: n.ID, CIDR: pool.Prefixes[0], Gateway: pool.Prefixes[0].Addr().Next(), Pool: pool.ID, Mark: s.mark()})
 	s.check(err)

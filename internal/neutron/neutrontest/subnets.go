@@ -33,7 +33,7 @@ func (s *suite) subnetPool() {
 }
 
 func (s *suite) subnetPoolInUse() {
-	n, pool := s.makeNetwork(), s.makePool("10.193.0.0/16", 24)
+	pool, n := s.makePool("10.193.0.0/16", 24), s.makeNetwork()
 	taken := courier.SubnetSpec{Network: n.ID, CIDR: prefix("10.193.4.0/24"), Gateway: addr("10.193.4.1"), Pool: pool.ID, Mark: s.mark()}
 	made, err := s.n.CreateSubnet(s.ctx(), taken)
 	s.check(err)
@@ -56,7 +56,7 @@ func (s *suite) subnetPoolInUse() {
 
 // shortPrefixes: a pool for one large IPv6 subnet, below Neutron's own minimum.
 func (s *suite) shortPrefixes() {
-	n, pool := s.makeNetwork(), s.makePool("fd00:195::/48", 48)
+	pool, n := s.makePool("fd00:195::/48", 48), s.makeNetwork()
 	made, err := s.n.CreateSubnet(s.ctx(), courier.SubnetSpec{
 		Network: n.ID, CIDR: prefix("fd00:195::/48"), Gateway: addr("fd00:195::1"), Pool: pool.ID, Mark: s.mark()})
 	s.check(err)
@@ -139,7 +139,7 @@ func (s *suite) ipv6() {
 // sameCIDRTwice: two networks may have one CIDR, each from a pool of its own.
 func (s *suite) sameCIDRTwice() {
 	for range 2 {
-		n, pool := s.makeNetwork(), s.makePool("10.202.0.0/24", 24)
+		pool, n := s.makePool("10.202.0.0/24", 24), s.makeNetwork()
 		sub, err := s.n.CreateSubnet(s.ctx(), courier.SubnetSpec{
 			Network: n.ID, CIDR: prefix("10.202.0.0/24"), Gateway: addr("10.202.0.1"), Pool: pool.ID, Mark: s.mark()})
 		s.check(err)

@@ -127,6 +127,7 @@ func (s *suite) makeNetwork() courier.Network {
 	return n
 }
 
+// makePool comes before makeNetwork, since what was made last is removed first.
 func (s *suite) makePool(prefix string, bits int) courier.SubnetPool {
 	s.Helper()
 	p, err := s.n.CreateSubnetPool(s.ctx(), courier.SubnetPoolSpec{
