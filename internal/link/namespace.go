@@ -1,0 +1,78 @@
+package link
+
+import (
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// thisThread names the network namespace of the thread that opens it. (The
+// shorter /proc/self is the first thread of the process.)
+const thisThread = "/proc/thread-self/ns/net"
+
+// namespace is a network namespace that is kept open.
+type namespace struct {
+	fd       netns.NsHandle
+	dev, ino uint64 // what tells it from others
+}
+
+func currentNamespace() (*namespace, error) {
+	fd, err := netns.GetFromPath(thisThread)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(fd), &st); err != nil {
+		fd.Close()
+		return nil, err
+	}
+	return &namespace{fd: fd, dev: st.Dev, ino: st.Ino}, nil
+}
+
+func (n *namespace) close() { n.fd.Close() }
+
+// handle opens a netlink handle that works in the namespace from any thread.
+func (n *namespace) handle() (*netlink.Handle, error) {
+	h, err := netlink.NewHandleAt(n.fd, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.SetSocketTimeout(answerTimeout); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// do runs fn on a thread that is in the namespace. In the daemon every thread
+// is, and fn runs where it is called; elsewhere (tests) it runs on a goroutine
+// of its own whose thread enters the namespace and ends with it.
+func (n *namespace) do(fn func() error) error {
+	runtime.LockOSThread()
+	if n.current() {
+		defer runtime.UnlockOSThread()
+		return fn()
+	}
+	runtime.UnlockOSThread()
+	done := make(chan error, 1)
+	go func() {
+		// Never unlocked, so that the runtime ends the thread: nobody else
+		// may get one that is in another namespace.
+		runtime.LockOSThread()
+		if err := unix.Setns(int(n.fd), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- fn()
+	}()
+	return <-done
+}
+
+// current reports whether the calling thread is in the namespace.
+func (n *namespace) current() bool {
+	var st unix.Stat_t
+	err := unix.Stat(thisThread, &st)
+	return err == nil && st.Dev == n.dev && st.Ino == n.ino
+}
