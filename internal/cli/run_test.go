@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kuryr": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		code := Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}})
+}
+
+// TestScripts runs testdata/*.txtar: what a person types, and what they see.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			// Nothing of this machine's, nor of the one who runs the tests.
+			e.Setenv("KURYR_HOST", "node1")
+			e.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"admin": admin, "exitcode": exitCode},
+	})
+}
+
+// admin serves FILE at /v1/status of the Unix socket SOCKET while the script
+// runs; without FILE it answers everything with 404.
+func admin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: admin SOCKET [FILE]")
+	}
+	l, err := net.Listen("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	mux := http.NewServeMux()
+	if len(args) == 2 {
+		body := ts.ReadFile(args[1])
+		mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(body)) // the client tells when it is cut short
+		})
+	}
+	server := &http.Server{Handler: mux}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // ends with ErrServerClosed
+	}()
+	ts.Defer(func() {
+		_ = server.Close()
+		<-done
+	})
+}
+
+// exitCode runs kuryr and checks its exit code: exitcode N ARGUMENT...
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exitcode N ARGUMENT...")
+	}
+	err := ts.Exec("kuryr", args[1:]...)
+	got := "0"
+	if err != nil {
+		got = err.Error()
+		if len(got) > len("exit status ") {
+			got = got[len("exit status "):]
+		}
+	}
+	if got != args[0] {
+		ts.Fatalf("kuryr %q: exit code %s, want %s", args[1:], got, args[0])
+	}
+}

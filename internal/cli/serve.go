@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/daemon"
+	"kuryr/internal/observe"
+)
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve container engines until stopped",
+		Long: `Serve container engines: Docker's network and IPAM driver "kuryr", and the admin
+API that "kuryr status" reads. Without a Neutron in the configuration the
+embedded one runs in this process.
+
+It needs CAP_NET_ADMIN. On SIGINT or SIGTERM it answers what is in flight and
+stops; networks and containers go on, and the next start takes them over. A
+second signal stops it at once.`,
+		Example: `  sudo kuryr serve
+  sudo kuryr serve --config-file ./kuryr.conf --state-dir /srv/kuryr
+  sudo kuryr serve --neutron-listen 127.0.0.1:9696`,
+		Args: noArgs,
+	}
+	flags := addConfigFile(cmd)
+	flags.addSettings()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, report, err := flags.load()
+		if err != nil {
+			return err
+		}
+		if err := checkNetAdmin(); err != nil {
+			return err
+		}
+		log := newLogger(cmd.ErrOrStderr(), cfg.Debug)
+		for _, w := range report.Warnings {
+			log.Warn("configuration", observe.Warning, w)
+		}
+		return daemon.Run(cmd.Context(), cfg, daemon.Options{Log: log, Version: readVersion().Version})
+	}
+	return cmd
+}
+
+// newLogger logs to w, without the time where systemd adds it.
+func newLogger(w io.Writer, debug bool) *slog.Logger {
+	f, ok := w.(*os.File)
+	return observe.NewLogger(w, observe.LogOptions{
+		Debug:   debug,
+		Journal: ok && observe.IsJournal(f, os.Getenv("JOURNAL_STREAM")),
+	})
+}
+
+// checkNetAdmin refuses early what would else fail at the first container.
+func checkNetAdmin() error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return &courier.Error{Kind: courier.Internal, Op: "read this process's capabilities", Err: err}
+	}
+	if !hasNetAdmin(string(status)) {
+		return &courier.Error{Kind: courier.Unauthorized, Op: "make network interfaces", Public: "this process lacks CAP_NET_ADMIN",
+			Hint: "run it as root, for instance with sudo"}
+	}
+	return nil
+}
