@@ -101,12 +101,17 @@ func (e *Engine) Stop() error { return e.proc.stop(engineReady) }
 // Kill ends the engine with SIGKILL. Its containers go on running.
 func (e *Engine) Kill() error {
 	e.proc.kill()
-	// The kernel ends containerd with its parent, but a moment later: an engine
-	// started in between would take it for a living one, and wait for it in vain.
+	// The kernel ends containerd with its parent, but a moment later, and a dead
+	// one that nobody has waited for yet looks alive: an engine started then would
+	// wait for it in vain. One with no PID file is not waited for.
+	pidfile := e.Machine.Path("exec/containerd/containerd.pid")
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		b, err := os.ReadFile(e.Machine.Path("exec/containerd/containerd.pid"))
-		if err != nil || startTime(strings.TrimSpace(string(b))) == "" {
-			return nil
+		b, err := os.ReadFile(pidfile)
+		if err != nil {
+			return err
+		}
+		if startTime(strings.TrimSpace(string(b))) == "" {
+			return os.Remove(pidfile)
 		}
 	}
 	return errors.New("containerd outlives its engine")

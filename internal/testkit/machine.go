@@ -132,28 +132,45 @@ func (m *Machine) Listen(ctx context.Context, network, address string) (net.List
 	return l, err
 }
 
-// do calls f on a thread that is in the machine's namespace. The thread is
-// not given back: the runtime ends it with its goroutine.
+// do calls f on a thread that is in the machine's namespace.
 func (m *Machine) do(f func() error) error {
 	if m.real {
 		return f()
 	}
 	done := make(chan error, 1)
 	go func() {
+		// The thread is given back only when it is home again; else the runtime
+		// ends it with the goroutine.
 		runtime.LockOSThread()
-		ns, err := os.Open(filepath.Join(netnsDir, m.Name))
+		home, err := os.Open("/proc/thread-self/ns/net")
 		if err != nil {
 			done <- err
 			return
 		}
-		defer ns.Close()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("cannot enter the namespace %s: %w", m.Name, err)
-			return
+		defer home.Close()
+		err = enter(filepath.Join(netnsDir, m.Name))
+		if err == nil {
+			err = f()
 		}
-		done <- f()
+		if e := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); e == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
 	}()
 	return <-done
+}
+
+// enter moves the calling thread into a network namespace.
+func enter(path string) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("cannot enter the namespace %s: %w", path, err)
+	}
+	return nil
 }
 
 // quietEnv is an environment without the settings that a user may have for

@@ -104,10 +104,6 @@ func processesOf(dir string) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return nil, err
-	}
 	var pids []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
@@ -115,7 +111,7 @@ func processesOf(dir string) ([]int, error) {
 			continue
 		}
 		proc := filepath.Join("/proc", e.Name())
-		if namesDir(proc, dir) || containedIn(proc, dir, ours) {
+		if namesDir(proc, dir) || containedIn(proc, dir) {
 			pids = append(pids, pid)
 		}
 	}
@@ -129,14 +125,20 @@ func namesDir(proc, dir string) bool {
 }
 
 // containedIn reports whether a process is in a container whose root lies
-// below dir. Processes in our own mount namespace see all mounts, and are none.
-func containedIn(proc, dir, ours string) bool {
-	ns, err := os.Readlink(filepath.Join(proc, "ns/mnt"))
-	if err != nil || ns == ours {
+// below dir. The root alone tells: other processes may have copies of the
+// machine's mounts, too, just by having been given a mount namespace.
+func containedIn(proc, dir string) bool {
+	b, err := os.ReadFile(filepath.Join(proc, "mountinfo"))
+	if err != nil {
 		return false
 	}
-	b, err := os.ReadFile(filepath.Join(proc, "mountinfo"))
-	return err == nil && strings.Contains(string(b), dir+"/")
+	for line := range strings.Lines(string(b)) {
+		// "624 576 0:57 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=..."
+		if f := strings.Fields(line); len(f) > 4 && f[4] == "/" && strings.Contains(line, "="+dir+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // unmountAll detaches every mount below dir, the last one first.
