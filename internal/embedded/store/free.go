@@ -2,8 +2,10 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 )
 
 // Range is an inclusive range of addresses of one family.
@@ -157,6 +159,8 @@ type space struct {
 	pools []Range
 	free  freeSet               // in a pool and held by nobody
 	used  map[netip.Addr]string // holder's port ID; also outside of the pools
+	// loading: rows are being read, setPools will follow, free is not kept.
+	loading bool
 	// cursor is where the search for a free address starts: behind the last
 	// one handed out, so that a released address rests until the search has
 	// gone round. Old connections and neighbour caches have then forgotten it.
@@ -169,13 +173,22 @@ func newSpace(pools []Range) *space {
 	return s
 }
 
+// setPools works out anew what is free.
 func (s *space) setPools(pools []Range) {
-	s.pools, s.free = pools, freeSet{}
+	s.pools, s.free, s.loading = pools, freeSet{}, false
+	used := slices.SortedFunc(maps.Keys(s.used), netip.Addr.Compare)
 	for _, p := range pools {
-		s.free.add(p)
-	}
-	for a := range s.used {
-		s.free.take(Range{a, a})
+		i, _ := slices.BinarySearchFunc(used, p.First, netip.Addr.Compare)
+		from := p.First
+		for ; i < len(used) && p.Contains(used[i]); i++ {
+			if from.Less(used[i]) {
+				s.free.add(Range{from, used[i].Prev()})
+			}
+			from = used[i].Next()
+		}
+		if from.IsValid() && from.Compare(p.Last) <= 0 {
+			s.free.add(Range{from, p.Last})
+		}
 	}
 }
 
@@ -197,7 +210,9 @@ func (s *space) take(a netip.Addr, port string) {
 		return
 	}
 	s.used[a] = port
-	s.free.take(Range{a, a})
+	if !s.loading {
+		s.free.take(Range{a, a})
+	}
 }
 
 // release takes an address away from a port. What it does not hold is left alone.

@@ -55,6 +55,9 @@ func (s *Store) open(o Options) (err error) {
 			err = fmt.Errorf("the state file %s is damaged: %v", o.Path, p)
 		}
 	}()
+	if err := probe(o); err != nil {
+		return cannotOpen(o.Path, err)
+	}
 	s.db, err = bolt.Open(o.Path, 0o600, &bolt.Options{
 		Timeout: o.LockTimeout,
 		// Both fsyncs of a commit stay; the list of free pages is found anew
@@ -62,15 +65,11 @@ func (s *Store) open(o Options) (err error) {
 		NoFreelistSync:  true,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: 64 << 20, // address space, not memory: readers never wait for a remap
-		OpenFile:        os.OpenFile,
 		NoStatistics:    true,
 		MaxSize:         o.maxSize,
 	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("cannot open %s: another process has it open", o.Path)
-	case err != nil:
-		return fmt.Errorf("cannot open %s: %w", o.Path, err)
+	if err != nil {
+		return cannotOpen(o.Path, err)
 	}
 	if err := s.prepare(); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", o.Path, err)
@@ -79,6 +78,32 @@ func (s *Store) open(o Options) (err error) {
 		return fmt.Errorf("cannot read %s: %w", o.Path, err)
 	}
 	return nil
+}
+
+func cannotOpen(path string, err error) error {
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("cannot open %s: another process has it open", path)
+	}
+	return fmt.Errorf("cannot open %s: %w", path, err)
+}
+
+// probe looks at every page of an existing file. bbolt does so too when it
+// opens the file to write, but in a goroutine of its own, where nothing can
+// catch the panic that a damaged page causes.
+func probe(o Options) error {
+	if info, err := os.Stat(o.Path); err != nil || info.Size() == 0 {
+		return nil // a new file
+	}
+	db, err := bolt.Open(o.Path, 0o600, &bolt.Options{Timeout: o.LockTimeout, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close() // nothing was written
+	return db.View(func(btx *bolt.Tx) error {
+		return btx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+			return b.ForEach(func(_, _ []byte) error { return nil })
+		})
+	})
 }
 
 // prepare makes the buckets and the project of a new file, and refuses one
@@ -130,8 +155,14 @@ func (s *Store) load(btx *bolt.Tx) error {
 	if err := s.checkSubnets(); err != nil {
 		return err
 	}
+	for _, sp := range s.state.spaces {
+		sp.loading = true
+	}
 	if err := loadTable(btx, s.state.ports); err != nil {
 		return err
+	}
+	for _, sp := range s.state.spaces {
+		sp.setPools(sp.pools)
 	}
 	s.setCursors()
 	return nil
@@ -185,6 +216,9 @@ func loadTable[T any](btx *bolt.Tx, t *table[T]) error {
 		return fmt.Errorf("%s: %w", t.bucket, err)
 	}
 	t.rows = make(map[string]*T, len(rows))
+	if t.expect != nil {
+		t.expect(len(rows))
+	}
 	for _, r := range rows {
 		t.place(r.id, r.row)
 	}

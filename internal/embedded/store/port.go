@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 
 	"github.com/google/uuid"
@@ -49,16 +50,36 @@ func (s *Store) SetPlugged(hostEnd string, plugged bool) {
 // a query may name "fixed_ips.ip_address" and "fixed_ips.subnet_id".
 func (s *Store) Ports(ctx context.Context, q Query, keep func(PortView) bool) ([]PortView, error) {
 	return list(ctx, s, func(st *state) []*Port {
-		if subnets, ok := q["fixed_ips.subnet_id"]; ok && q["id"] == nil {
-			if _, narrower := q["fixed_ips.ip_address"]; !narrower {
+		if q["id"] == nil {
+			if addrs, ok := q["fixed_ips.ip_address"]; ok {
+				return st.portsWith(addrs)
+			}
+			if subnets, ok := q["fixed_ips.subnet_id"]; ok {
 				return st.portsOn(subnets)
 			}
 		}
 		return candidates(st.ports, q, []by{
 			{"mac_address", st.portMAC}, {"device_id", st.portDevice}, {"description", st.portMark},
-			{"fixed_ips.ip_address", st.portAddress}, {"name", st.portName}, {"network_id", st.portNetwork},
+			{"name", st.portName}, {"network_id", st.portNetwork},
 		})
 	}, s.viewPort, keep)
+}
+
+// portsWith returns the ports that hold one of some addresses on any subnet.
+func (s *state) portsWith(addrs []string) []*Port {
+	var ids []string
+	for _, text := range addrs {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			continue // no port has it
+		}
+		for _, sp := range s.spaces {
+			if id, ok := sp.used[a]; ok {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return rowsByID(s.ports, ids)
 }
 
 func (s *state) portsOn(subnets []string) []*Port {

@@ -11,6 +11,7 @@ type table[T any] struct {
 	bucket  string
 	rows    map[string]*T
 	reindex func(id string, old, new *T) // either may be nil
+	expect  func(rows int)               // makes room in the indexes; nil: not worth it
 }
 
 func newTable[T any](bucket string, reindex func(id string, old, new *T)) *table[T] {
@@ -42,7 +43,7 @@ type state struct {
 	poolName, poolMark       index
 	portName, portMark       index
 	portNetwork, portMAC     index
-	portDevice, portAddress  index
+	portDevice               index
 	taps                     map[string]string   // the 11 characters after "tap" -> port ID
 	spaces                   map[string]*space   // by subnet
 	cuttable                 map[string]*freeSet // by subnetpool: what no subnet has taken
@@ -54,15 +55,16 @@ func newState() *state {
 		subnetName: index{}, subnetMark: index{}, subnetNetwork: index{}, subnetPool: index{},
 		poolName: index{}, poolMark: index{},
 		portName: index{}, portMark: index{}, portNetwork: index{}, portMAC: index{},
-		portDevice: index{}, portAddress: index{},
-		taps:     make(map[string]string),
-		spaces:   make(map[string]*space),
-		cuttable: make(map[string]*freeSet),
+		portDevice: index{},
+		taps:       make(map[string]string),
+		spaces:     make(map[string]*space),
+		cuttable:   make(map[string]*freeSet),
 	}
 	s.networks = newTable("networks", s.reindexNetwork)
 	s.pools = newTable("subnetpools", s.reindexPool)
 	s.subnets = newTable("subnets", s.reindexSubnet)
 	s.ports = newTable("ports", s.reindexPort)
+	s.ports.expect = s.expectPorts
 	return s
 }
 
@@ -140,15 +142,19 @@ func (s *state) reindexPort(id string, old, new *Port) {
 		return
 	}
 	for _, ip := range o.FixedIPs {
-		s.portAddress.remove(ip.Address.String(), id)
 		if sp := s.spaces[ip.SubnetID]; sp != nil {
 			sp.release(ip.Address, id)
 		}
 	}
 	for _, ip := range n.FixedIPs {
-		s.portAddress.add(ip.Address.String(), id)
 		s.spaces[ip.SubnetID].take(ip.Address, id)
 	}
+}
+
+// expectPorts makes room for ports in the indexes where most have a value of
+// their own; growing them takes a good part of a start otherwise.
+func (s *state) expectPorts(n int) {
+	s.portMAC, s.portMark, s.taps = make(index, n), make(index, n), make(map[string]string, n)
 }
 
 // tapOf returns the part of a port's ID that names its link: the kernel
