@@ -26,18 +26,31 @@ func refusedWith(t *testing.T, m *memory, method, body string) string {
 	return e.Err
 }
 
-// TestBadRequests: each is refused with one line, before anything is touched.
-func TestBadRequests(t *testing.T) {
+// badRequest is refused with one line, before anything is touched.
+type badRequest struct{ method, body, want string }
+
+func runBad(t *testing.T, requests []badRequest) {
+	t.Helper()
+	for _, x := range requests {
+		t.Run(fmt.Sprintf("%s %.60s", x.method, x.body), func(t *testing.T) {
+			m := furnished(t)
+			if got := refusedWith(t, m, x.method, x.body); got != x.want {
+				t.Errorf("got  %s\nwant %s", got, x.want)
+			}
+			if m.asked != nil {
+				t.Errorf("the courier was asked %v", m.asked)
+			}
+		})
+	}
+}
+
+// TestBadBodies: what is no request, or names nothing.
+func TestBadBodies(t *testing.T) {
 	const (
-		network  = "cannot create network 4aa1af9a5359: "
-		endpoint = "cannot create endpoint 250bdf5ab099 on network 4aa1af9a5359: "
-		address  = "cannot provide an address of pool 00000000-000: "
-		pool     = "cannot provide an address pool: "
-		emptied  = "the request is empty, as Docker's are when it repeats one after a broken connection (repeat the command)"
+		pool    = "cannot provide an address pool: "
+		emptied = "the request is empty, as Docker's are when it repeats one after a broken connection (repeat the command)"
 	)
-	data := func(v4 string) string { return `{` + refNet + `,"IPv4Data":[` + v4 + `]}` }
-	opts := func(o string) string { return `{` + refNet + `,"Options":{` + o + `}}` }
-	for _, x := range []struct{ method, body, want string }{
+	runBad(t, []badRequest{
 		{"NetworkDriver.CreateNetwork", ``, "cannot create network: " + emptied},
 		{"NetworkDriver.CreateNetwork", `null`, "cannot create network: " + emptied},
 		{"NetworkDriver.CreateEndpoint", " \n", "cannot create endpoint: " + emptied},
@@ -50,14 +63,21 @@ func TestBadRequests(t *testing.T) {
 		{"IpamDriver.RequestPool", `{"V6":"yes"}`, pool + "the request's V6 can't be a JSON string"},
 		{"IpamDriver.RequestPool", `{} {}`, pool + "the request is not JSON: invalid character '{' after top-level value"},
 		{"IpamDriver.RequestPool", strings.Repeat(" ", maxBody) + `{}`, pool + "the request is longer than 1048576 bytes"},
-
 		{"NetworkDriver.Join", `{}`, "cannot join endpoint: the request has no NetworkID"},
 		{"NetworkDriver.Join", `{` + refNet + `}`, "cannot join endpoint 4aa1af9a5359: the request has no EndpointID"},
 		{"NetworkDriver.DeleteNetwork", `{"NetworkID":"../../etc"}`, `cannot delete network: "../../etc" is no NetworkID`},
 		{"NetworkDriver.DeleteNetwork", `{"NetworkID":"a\nb"}`, `cannot delete network: "a\nb" is no NetworkID`},
 		{"NetworkDriver.FreeNetwork", `{"NetworkID":"` + strings.Repeat("a", 129) + `"}`, `cannot free network: "` + strings.Repeat("a", 40) + `" is no NetworkID`},
 		{"IpamDriver.RequestAddress", `{"PoolID":""}`, "cannot provide an address: the request has no PoolID"},
+	})
+}
 
+// TestBadNetworks: pools and options that can't be meant, or not here.
+func TestBadNetworks(t *testing.T) {
+	const network = "cannot create network 4aa1af9a5359: "
+	data := func(v4 string) string { return `{` + refNet + `,"IPv4Data":[` + v4 + `]}` }
+	opts := func(o string) string { return `{` + refNet + `,"Options":{` + o + `}}` }
+	runBad(t, []badRequest{
 		{"NetworkDriver.CreateNetwork", data(`{"AddressSpace":"null","Pool":"0.0.0.0/0"}`), network + "Docker's null IPAM driver gives no addresses (create the network with --ipam-driver kuryr)"},
 		{"NetworkDriver.CreateNetwork", data(`{"Pool":"10.0.0.5/24"}`), network + "pool 10.0.0.5/24 is not the address of a network (use 10.0.0.0/24)"},
 		{"NetworkDriver.CreateNetwork", data(`{"Pool":"10.0.0.0"}`), network + `pool "10.0.0.0" is not an address with the length of a prefix (such as 10.0.0.0/24)`},
@@ -74,7 +94,13 @@ func TestBadRequests(t *testing.T) {
 		{"NetworkDriver.GwAllocCheck", opts(`"com.docker.network.generic":{"com.docker.network.driver.mtu":"1200"},"com.docker.network.enable_ipv6":true`), `cannot check what gateways a network needs: option com.docker.network.driver.mtu is "1200", not a number of bytes from 1280 to 65535 (IPv6 needs 1280)`},
 		{"NetworkDriver.CreateNetwork", opts(`"com.docker.network.generic":{"a":1}`), network + "option com.docker.network.generic is not a map of strings"},
 		{"NetworkDriver.CreateNetwork", opts(`"com.docker.network.internal":7`), network + "option com.docker.network.internal is neither true nor false"},
+	})
+}
 
+// TestBadEndpoints: addresses, MACs and options of endpoints.
+func TestBadEndpoints(t *testing.T) {
+	const endpoint = "cannot create endpoint 250bdf5ab099 on network 4aa1af9a5359: "
+	runBad(t, []badRequest{
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Interface":{"Address":"10.0.0.9"}}`, endpoint + `address "10.0.0.9" is not an address with the length of a prefix (such as 10.0.0.0/24)`},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Interface":{"AddressIPv6":"10.0.0.9/24"}}`, endpoint + "address 10.0.0.9/24 is not IPv6"},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Interface":{"Address":"224.0.0.1/24"}}`, endpoint + "address 224.0.0.1 is not the address of a single interface"},
@@ -84,7 +110,16 @@ func TestBadRequests(t *testing.T) {
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, endpoint + "option com.docker.network.portmap is not a list"},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"neutron.port.uuid":"80"}}`, endpoint + "option neutron.port.uuid is not supported yet"},
 		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.portmap is not a list"},
+	})
+}
 
+// TestBadPools: subnets, ranges and addresses of the IPAM driver.
+func TestBadPools(t *testing.T) {
+	const (
+		pool    = "cannot provide an address pool: "
+		address = "cannot provide an address of pool 00000000-000: "
+	)
+	runBad(t, []badRequest{
 		{"IpamDriver.RequestPool", `{"Pool":"10.0.0.5/24"}`, pool + "subnet 10.0.0.5/24 is not the address of a network (use 10.0.0.0/24)"},
 		{"IpamDriver.RequestPool", `{"Pool":"10.0.0.0/24","V6":true}`, pool + "subnet 10.0.0.0/24 is not IPv6"},
 		{"IpamDriver.RequestPool", `{"Pool":"0.0.0.0/0"}`, pool + "subnet 0.0.0.0/0 is every address there is"},
@@ -98,17 +133,7 @@ func TestBadRequests(t *testing.T) {
 		{"IpamDriver.RequestAddress", `{` + refPool + `,"Address":"0.0.0.0"}`, address + "address 0.0.0.0 is not the address of a single interface"},
 		{"IpamDriver.RequestAddress", `{` + refPool + `,"Options":{"com.docker.network.endpoint.macaddress":"x"}}`, address + `"x" is not a MAC address (six pairs of hexadecimal digits)`},
 		{"IpamDriver.ReleaseAddress", `{` + refPool + `}`, `cannot release an address of pool 00000000-000: address "" is not an IP address`},
-	} {
-		t.Run(fmt.Sprintf("%s %.60s", x.method, x.body), func(t *testing.T) {
-			m := furnished(t)
-			if got := refusedWith(t, m, x.method, x.body); got != x.want {
-				t.Errorf("got  %s\nwant %s", got, x.want)
-			}
-			if m.asked != nil {
-				t.Errorf("the courier was asked %v", m.asked)
-			}
-		})
-	}
+	})
 }
 
 // TestErrorsOfTheCourier: the one line for each kind, with the error's own hint first.

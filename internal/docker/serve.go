@@ -98,7 +98,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, name string, m me
 	defer cancel()
 	var a about
 	var answer any
-	body, err := readBody(r.Body)
+	body, err := s.readBody(w, r)
 	if err == nil {
 		answer, err = s.run(ctx, name, m, body, &a)
 	}
@@ -139,15 +139,22 @@ func (s *server) answer(w http.ResponseWriter, name string, status int, v any) {
 	}
 }
 
-// readBody reads at most maxBody bytes.
-func readBody(r io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+// readBody reads at most maxBody bytes, in no more than a call's time.
+func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	conn := http.NewResponseController(w)
+	// It fails only where there is no connection, as in tests.
+	_ = conn.SetReadDeadline(time.Now().Add(s.opts.Timeout))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return nil, invalid("the request broke off").hinted("try again")
 	}
 	if len(body) > maxBody {
 		return nil, invalid("the request is longer than %d bytes", maxBody)
 	}
+	// The deadline must not outlive the request: Docker keeps its connections
+	// and, when one is closed on it, sends again what it sent, without the body.
+	// After a failure above it stays, for the server to give the rest up.
+	_ = conn.SetReadDeadline(time.Time{})
 	return body, nil
 }
 

@@ -166,6 +166,49 @@ func TestOverASocket(t *testing.T) {
 	}
 }
 
+// TestStalledBody: half a request is answered, at the call's deadline.
+func TestStalledBody(t *testing.T) {
+	s := httptest.NewServer(New(newMemory(), Options{Timeout: 50 * time.Millisecond}))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "POST /NetworkDriver.DeleteNetwork HTTP/1.1\r\nHost: \r\nContent-Length: 100\r\n\r\n{")
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(r.Body)
+	if want := `"Err":"cannot delete network: the request broke off (try again)"`; err != nil || !strings.Contains(string(got), want) {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestIdleConnectionIsKept: a connection outlives the deadlines of the calls on it.
+func TestIdleConnectionIsKept(t *testing.T) {
+	s := httptest.NewServer(New(newMemory(), Options{Timeout: 20 * time.Millisecond}))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	in := bufio.NewReader(c)
+	for range 3 {
+		fmt.Fprint(c, "POST /NetworkDriver.DeleteNetwork HTTP/1.1\r\nHost: \r\nContent-Length: 17\r\n\r\n{\"NetworkID\":\"n\"}")
+		r, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r.Body); err != nil || strings.TrimSpace(string(got)) != "{}" {
+			t.Errorf("got %s, %v", got, err)
+		}
+		time.Sleep(40 * time.Millisecond)
+	}
+}
+
 func TestLog(t *testing.T) {
 	m := furnished(t)
 	var log lines

@@ -56,21 +56,47 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// TestFinds: each fault of a driver is found.
-func TestFinds(t *testing.T) {
-	const plain, dual, run, internal = "20.10/01-network-create-plain", "20.10/06-network-create-dualstack", "20.10/10-run-mac-publish-expose-alias-link", "29.7/63-internal"
-	set := func(of, key string, v any) func(string, map[string]any, map[string]any) {
-		return func(method string, _, a map[string]any) {
-			if strings.HasSuffix(method, of) {
-				a[key] = v
-			}
+// Scenarios that drivers with faults are put through.
+const (
+	plain    = "20.10/01-network-create-plain"
+	dual     = "20.10/06-network-create-dualstack"
+	run      = "20.10/10-run-mac-publish-expose-alias-link"
+	internal = "29.7/63-internal"
+)
+
+// fault is one way in which a driver breaks the protocol.
+type fault struct {
+	name, scenario string
+	spoil          func(method string, q, a map[string]any)
+	want           string
+}
+
+// set spoils one field of a method's answers.
+func set(of, key string, v any) func(string, map[string]any, map[string]any) {
+	return func(method string, _, a map[string]any) {
+		if strings.HasSuffix(method, of) {
+			a[key] = v
 		}
 	}
-	for _, x := range []struct {
-		name, scenario string
-		spoil          func(method string, q, a map[string]any)
-		want           string
-	}{
+}
+
+func mustFind(t *testing.T, faults []fault) {
+	t.Helper()
+	for _, x := range faults {
+		t.Run(x.name, func(t *testing.T) {
+			d, s := newDriver(), &spy{TB: t}
+			d.spoil = x.spoil
+			load(t, x.scenario).Run(s, d, Checks{})
+			if all := strings.Join(s.errors, "\n"); !strings.Contains(all, x.want) {
+				t.Errorf("not found: %s\nfound: %.2000s", x.want, all)
+			}
+		})
+	}
+}
+
+// TestFindsFaultsOfPools: the handshake, networks and the IPAM driver.
+func TestFindsFaultsOfPools(t *testing.T) {
+	mustFind(t, []fault{
 		{"garbage", plain, set(".CreateNetwork", "raw", "boom"), `the answer "boom" is not a JSON object`},
 		{"a list", plain, set(".CreateNetwork", "raw", "[]"), `the answer "[]" is not a JSON object`},
 		{"nothing", plain, set(".CreateNetwork", "raw", ""), `the answer "" is not a JSON object`},
@@ -102,6 +128,12 @@ func TestFinds(t *testing.T) {
 				a["Address"] = "10.80.0.5/24"
 			}
 		}, "Address 10.80.0.5/24 was given already"},
+	})
+}
+
+// TestFindsFaultsOfEndpoints: endpoints, and what comes in the end.
+func TestFindsFaultsOfEndpoints(t *testing.T) {
+	mustFind(t, []fault{
 		{"a repeated address", run, func(method string, q, a map[string]any) {
 			if i, _ := q["Interface"].(map[string]any); method == "NetworkDriver.CreateEndpoint" {
 				a["Interface"] = i
@@ -125,24 +157,16 @@ func TestFinds(t *testing.T) {
 			delete(a, "Error")
 		}, "an empty body was answered"},
 		{"tidying up", "20.10/41-managed-plugin-hang-timeout", set(".Leave", "Err", "boom"), "afterwards"},
-	} {
-		t.Run(x.name, func(t *testing.T) {
-			d, s := newDriver(), &spy{TB: t}
-			d.spoil = x.spoil
-			load(t, x.scenario).Run(s, d, Checks{})
-			if all := strings.Join(s.errors, "\n"); !strings.Contains(all, x.want) {
-				t.Errorf("not found: %s\nfound: %.2000s", x.want, all)
-			}
-		})
-	}
-	t.Run("status", func(t *testing.T) {
-		d, s := newDriver(), &spy{TB: t}
-		d.status = 500
-		load(t, plain).Run(s, d, Checks{})
-		if len(s.errors) == 0 || !strings.Contains(s.errors[0], "status 500") {
-			t.Errorf("found: %q", s.errors)
-		}
 	})
+}
+
+func TestFindsStatus(t *testing.T) {
+	d, s := newDriver(), &spy{TB: t}
+	d.status = 500
+	load(t, plain).Run(s, d, Checks{})
+	if len(s.errors) == 0 || !strings.Contains(s.errors[0], "status 500") {
+		t.Errorf("found: %q", s.errors)
+	}
 }
 
 // TestMayRefuse: what was refused is not asked for again, but taken away.

@@ -21,6 +21,11 @@ import (
 var recorded embed.FS
 
 // Recordings holds VERSION/SCENARIO.json for dockerd 20.10.24 and 29.7.2.
+//
+// Beside what the recorder wrote, each RequestPool has a PoolID of its own;
+// what a scenario takes for granted is written, not recorded, as its first
+// step; and calls to a plugin that had asked for replay after a restart are
+// left out. An "injected_rules" tells what the recorder was made to do.
 func Recordings() fs.FS {
 	sub, err := fs.Sub(recorded, "testdata")
 	if err != nil {
