@@ -16,9 +16,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"kuryr/internal/embedded/api"
+	"kuryr/internal/embedded/dataplane"
 	"kuryr/internal/embedded/store"
+	"kuryr/internal/link"
 )
 
 // stateFile is the state's file in the state folder.
@@ -36,11 +39,19 @@ type Options struct {
 type Server struct {
 	store *store.Store
 	api   *api.API
-	log   *slog.Logger
+	links *link.Links
+	agent *dataplane.Agent
+
+	mu      sync.Mutex // Run does not begin while Close does
+	running sync.WaitGroup
+	stop    context.Context // ends when the server is closed
+	halt    context.CancelFunc
+	close   func() error
 }
 
-// Open opens the state, or makes an empty one. One process at a time can have
-// it open.
+// Open opens the state, or makes an empty one, and looks at the network
+// namespace of the calling thread. One process at a time can have the state
+// open.
 func Open(o Options) (*Server, error) {
 	if o.StateDir == "" || o.Host == "" || o.Log == nil {
 		return nil, errors.New("the embedded Neutron needs a state folder, a host and a logger")
@@ -48,23 +59,62 @@ func Open(o Options) (*Server, error) {
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state folder of the embedded Neutron: %w", err)
 	}
-	s, err := store.Open(store.Options{Path: filepath.Join(o.StateDir, stateFile), Host: o.Host, MTU: o.MTU})
+	state, err := store.Open(store.Options{Path: filepath.Join(o.StateDir, stateFile), Host: o.Host, MTU: o.MTU})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the state of the embedded Neutron: %w", err)
 	}
-	return &Server{store: s, api: api.New(s, api.Options{Log: o.Log}), log: o.Log}, nil
+	links, err := link.New(link.Options{Log: o.Log})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the embedded Neutron cannot see the links of this host: %w", err), state.Close())
+	}
+	s := &Server{
+		store: state,
+		api:   api.New(state, api.Options{Log: o.Log}),
+		links: links,
+		agent: dataplane.New(links, state, dataplane.Options{Log: o.Log}),
+	}
+	s.stop, s.halt = context.WithCancel(context.Background())
+	s.close = sync.OnceValue(s.shut)
+	return s, nil
 }
 
 // Handler serves the API. It trusts whoever reaches it: there is no
 // authentication yet.
 func (s *Server) Handler() http.Handler { return s.api }
 
-// Run keeps the status of ports as the kernel has their links, until ctx ends.
+// Run keeps the status of ports as the kernel has their links, until ctx ends
+// or the server is closed; it returns nil then. It may run once.
 func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+	if !s.begin() {
+		return nil
+	}
+	defer s.running.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stop, cancel)()
+	return s.agent.Run(ctx)
 }
 
-// Close writes what is under way and closes the state. Requests that come
-// later are refused. It is idempotent.
-func (s *Server) Close() error { return s.store.Close() }
+// begin counts a Run, unless the server is closed.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop.Err() != nil {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+// Close ends Run, writes what is under way and closes the state. Requests that
+// come later are refused. It is idempotent.
+func (s *Server) Close() error { return s.close() }
+
+func (s *Server) shut() error {
+	s.mu.Lock()
+	s.halt()
+	s.mu.Unlock()
+	s.running.Wait()
+	s.links.Close()
+	return s.store.Close()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"kuryr/internal/embedded/store"
+	"kuryr/internal/observe"
 )
 
 const requestIDHeader = "X-Openstack-Request-Id"
@@ -50,7 +51,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked",
-				slog.String("request", id), slog.Any("err", p), slog.String("stack", string(debug.Stack())))
+				slog.String(observe.Request, id), slog.String(observe.Op, operation(r)),
+				slog.Any(observe.Err, p), slog.String("stack", string(debug.Stack())))
 			if rec.status == 0 {
 				writeError(rec, internalError())
 			}
@@ -70,14 +72,17 @@ func (a *API) trace(r *http.Request, status int, id string, took time.Duration) 
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("request", id),
+		slog.String(observe.Op, operation(r)), slog.Int(observe.Status, status),
+		slog.Float64(observe.Ms, float64(took.Microseconds())/1000), slog.String(observe.Request, id),
 	}
 	if global := r.Header.Get(requestIDHeader); globalID.MatchString(global) {
-		attrs = append(attrs, slog.String("globalRequest", global))
+		attrs = append(attrs, slog.String("global_request", global))
 	}
 	a.log.LogAttrs(r.Context(), slog.LevelDebug, "request served", attrs...)
 }
+
+// operation names a request in the log.
+func operation(r *http.Request) string { return r.Method + " " + r.URL.Path }
 
 // globalID is what OpenStack accepts as a client's own request ID.
 var globalID = regexp.MustCompile(`^req-[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"kuryr/internal/embedded/store"
+	"kuryr/internal/observe"
 )
 
 // httpError is a refusal of the HTTP face itself. In Neutron these are
@@ -69,8 +70,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if he.status >= http.StatusInternalServerError {
 		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
-			slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.String("request", w.Header().Get(requestIDHeader)), slog.Any("err", err))
+			slog.String(observe.Op, operation(r)),
+			slog.String(observe.Request, w.Header().Get(requestIDHeader)), slog.Any(observe.Err, err))
 	}
 	writeError(w, he)
 }
