@@ -67,9 +67,19 @@ func (c *Courier) attachmentOf(op string, network EngineNetworkID, endpoint Endp
 	return a, n, nil
 }
 
-// Leave takes note that an endpoint has left its sandbox. The link stays
-// until Detach. Unknown endpoints are no error.
-func (c *Courier) Leave(context.Context, EngineNetworkID, EndpointID) error { return nil }
+// Leave takes note that an endpoint has left its sandbox; its link stays until
+// Detach. Should that be lost, ReleaseAddress serves for it from now on.
+// Unknown endpoints are no error.
+func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
+	a, _, err := c.attachmentOf("leave", network, endpoint)
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	a.rec.Joined = false
+	c.mu.Unlock()
+	return because("leave with endpoint "+endpoint.Short(), "network "+network.Short(), c.save(ctx, noted, a))
+}
 
 // Detach gives an attachment up: its link and port go in the background, and
 // the engine need not wait. Unknown endpoints are no error.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // deviceOwner marks the ports that hold auxiliary addresses; an endpoint's
@@ -289,7 +290,9 @@ func (c *Courier) dropNetwork(ctx context.Context, n *network) {
 		if p.rec.Released {
 			released = append(released, p)
 		} else {
-			p.rec.Network, p.rec.Subnet = "", SubnetID("")
+			// Its promises went with the network: it expires if the engine,
+			// which releases pools first, has let it fall.
+			p.rec.Network, p.rec.Subnet, p.rec.Gateway, p.rec.Auxiliary, p.rec.Touched = "", "", netip.Addr{}, nil, time.Now()
 			kept = append(kept, p)
 		}
 	}

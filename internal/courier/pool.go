@@ -201,7 +201,7 @@ func (c *Courier) ReleasePool(ctx context.Context, id PoolID) error {
 		return nil
 	}
 	if p.rec.Network != "" {
-		p.rec.Released = true
+		p.rec.Released, p.rec.Touched = true, time.Now()
 		c.mu.Unlock()
 		return because("release the address pool", string(id), c.save(ctx, durable, p))
 	}

@@ -13,7 +13,10 @@ import (
 // nobody took it.
 const reservationLife = 30 * time.Second
 
-// poolLife is how long a pool that nothing was promised of waits for its network.
+// poolLife is how long a pool that nothing was promised of waits for its
+// network, and a network for its deletion once all its pools are released:
+// Docker sends the second of the two within milliseconds, unless this process
+// died over it.
 const poolLife = time.Minute
 
 // Start reads the journal: what was ready is so again, what was half-way is
@@ -120,22 +123,41 @@ func (c *Courier) expiry() {
 	}
 }
 
+// expired enters what has expired by now into state removing, and returns it.
 func (c *Courier) expired(now time.Time) []entity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var old []entity
+	attachments := map[EngineNetworkID]bool{}
 	for _, a := range c.attachments {
 		if a.rec.State == reserved && now.Sub(a.rec.Touched) > reservationLife {
-			a.rec.State = removing
 			old = append(old, a)
+		} else {
+			attachments[a.rec.Network] = true
 		}
 	}
+	awaited := map[EngineNetworkID]bool{} // by an engine that still holds a pool of it
+	empty := map[EngineNetworkID]bool{}
 	for _, p := range c.pools {
 		promised := p.rec.Gateway.IsValid() || len(p.rec.Auxiliary) > 0
-		if p.rec.State == ready && p.rec.Network == "" && !promised && now.Sub(p.rec.Touched) > poolLife {
-			p.rec.State = removing
+		stale := p.rec.State == ready && now.Sub(p.rec.Touched) > poolLife
+		switch {
+		case p.rec.Network == "" && stale && !promised:
 			old = append(old, p)
+		case p.rec.Released && stale:
+			empty[p.rec.Network] = true
+		default:
+			awaited[p.rec.Network] = true
 		}
+	}
+	for id := range empty {
+		n := c.networks[id]
+		if n != nil && n.rec.State == ready && !awaited[id] && !attachments[id] {
+			old = append(old, n)
+		}
+	}
+	for _, e := range old {
+		e.enter(removing)
 	}
 	return old
 }

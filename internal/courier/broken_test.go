@@ -1,0 +1,137 @@
+package courier_test
+
+import (
+	"context"
+
+	"kuryr/internal/courier"
+)
+
+func broken[T any](ctx context.Context, b *breaker, what string, f func() (T, error)) (T, error) {
+	var out T
+	err := b.do(ctx, what, func() (err error) { out, err = f(); return err })
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return out, nil
+}
+
+type brokenNeutron struct {
+	n courier.Neutron
+	b *breaker
+}
+
+func (x brokenNeutron) CreateNetwork(ctx context.Context, s courier.NetworkSpec) (courier.Network, error) {
+	return broken(ctx, x.b, "create network", func() (courier.Network, error) { return x.n.CreateNetwork(ctx, s) })
+}
+
+func (x brokenNeutron) DeleteNetwork(ctx context.Context, id courier.NetworkID) error {
+	return x.b.do(ctx, "delete network", func() error { return x.n.DeleteNetwork(ctx, id) })
+}
+
+func (x brokenNeutron) NetworksByMark(ctx context.Context, m courier.Mark) ([]courier.Network, error) {
+	return broken(ctx, x.b, "list networks", func() ([]courier.Network, error) { return x.n.NetworksByMark(ctx, m) })
+}
+
+func (x brokenNeutron) CreateSubnet(ctx context.Context, s courier.SubnetSpec) (courier.Subnet, error) {
+	return broken(ctx, x.b, "create subnet", func() (courier.Subnet, error) { return x.n.CreateSubnet(ctx, s) })
+}
+
+func (x brokenNeutron) SubnetsOfNetwork(ctx context.Context, id courier.NetworkID) ([]courier.Subnet, error) {
+	return broken(ctx, x.b, "list subnets", func() ([]courier.Subnet, error) { return x.n.SubnetsOfNetwork(ctx, id) })
+}
+
+func (x brokenNeutron) SubnetsOfPool(ctx context.Context, id courier.SubnetPoolID) ([]courier.Subnet, error) {
+	return broken(ctx, x.b, "list subnets of pool", func() ([]courier.Subnet, error) { return x.n.SubnetsOfPool(ctx, id) })
+}
+
+func (x brokenNeutron) CreateSubnetPool(ctx context.Context, s courier.SubnetPoolSpec) (courier.SubnetPool, error) {
+	return broken(ctx, x.b, "create subnetpool", func() (courier.SubnetPool, error) { return x.n.CreateSubnetPool(ctx, s) })
+}
+
+func (x brokenNeutron) DeleteSubnetPool(ctx context.Context, id courier.SubnetPoolID) error {
+	return x.b.do(ctx, "delete subnetpool", func() error { return x.n.DeleteSubnetPool(ctx, id) })
+}
+
+func (x brokenNeutron) SubnetPoolsByMark(ctx context.Context, m courier.Mark) ([]courier.SubnetPool, error) {
+	return broken(ctx, x.b, "list subnetpools", func() ([]courier.SubnetPool, error) { return x.n.SubnetPoolsByMark(ctx, m) })
+}
+
+func (x brokenNeutron) SubnetPoolsByName(ctx context.Context, n string) ([]courier.SubnetPool, error) {
+	return broken(ctx, x.b, "find subnetpool", func() ([]courier.SubnetPool, error) { return x.n.SubnetPoolsByName(ctx, n) })
+}
+
+func (x brokenNeutron) TagSubnetPool(ctx context.Context, id courier.SubnetPoolID, tag string) error {
+	return x.b.do(ctx, "tag subnetpool", func() error { return x.n.TagSubnetPool(ctx, id, tag) })
+}
+
+func (x brokenNeutron) UntagSubnetPool(ctx context.Context, id courier.SubnetPoolID, tag string) error {
+	return x.b.do(ctx, "untag subnetpool", func() error { return x.n.UntagSubnetPool(ctx, id, tag) })
+}
+
+func (x brokenNeutron) CreatePort(ctx context.Context, s courier.PortSpec) (courier.Port, error) {
+	return broken(ctx, x.b, "create port", func() (courier.Port, error) { return x.n.CreatePort(ctx, s) })
+}
+
+func (x brokenNeutron) CreatePorts(ctx context.Context, s []courier.PortSpec) ([]courier.Port, error) {
+	return broken(ctx, x.b, "create ports", func() ([]courier.Port, error) { return x.n.CreatePorts(ctx, s) })
+}
+
+func (x brokenNeutron) UpdatePort(ctx context.Context, id courier.PortID, u courier.PortUpdate) (courier.Port, error) {
+	return broken(ctx, x.b, "update port", func() (courier.Port, error) { return x.n.UpdatePort(ctx, id, u) })
+}
+
+func (x brokenNeutron) DeletePort(ctx context.Context, id courier.PortID) error {
+	return x.b.do(ctx, "delete port", func() error { return x.n.DeletePort(ctx, id) })
+}
+
+func (x brokenNeutron) PortsByMark(ctx context.Context, m courier.Mark) ([]courier.Port, error) {
+	return broken(ctx, x.b, "list ports", func() ([]courier.Port, error) { return x.n.PortsByMark(ctx, m) })
+}
+
+type brokenLinker struct {
+	k *kernel
+	b *breaker
+}
+
+func (x brokenLinker) Create(ctx context.Context, s courier.LinkSpec) error {
+	return x.b.do(ctx, "create link", func() error { return x.k.Create(ctx, s) })
+}
+
+func (x brokenLinker) Up(ctx context.Context, l string) error {
+	return x.b.do(ctx, "set link up", func() error { return x.k.Up(ctx, l) })
+}
+
+func (x brokenLinker) Delete(ctx context.Context, l string) error {
+	return x.b.do(ctx, "delete link", func() error { return x.k.Delete(ctx, l) })
+}
+
+type brokenBinder struct {
+	k *kernel
+	b *breaker
+}
+
+func (x brokenBinder) Check(p courier.PortID, b courier.Binding) error { return x.k.Check(p, b) }
+
+func (x brokenBinder) Bind(ctx context.Context, p courier.Plug) error {
+	return x.b.do(ctx, "bind", func() error { return x.k.Bind(ctx, p) })
+}
+
+func (x brokenBinder) Unbind(ctx context.Context, p courier.Plug) error {
+	return x.b.do(ctx, "unbind", func() error { return x.k.Unbind(ctx, p) })
+}
+
+type brokenJournal struct {
+	j courier.Journal
+	b *breaker
+}
+
+func (x brokenJournal) Load(ctx context.Context) ([]courier.Entry, error) { return x.j.Load(ctx) }
+
+func (x brokenJournal) Write(ctx context.Context, e ...courier.Entry) error {
+	return x.b.do(ctx, "journal", func() error { return x.j.Write(ctx, e...) })
+}
+
+func (x brokenJournal) Note(ctx context.Context, e ...courier.Entry) error {
+	return x.b.do(ctx, "journal note", func() error { return x.j.Note(ctx, e...) })
+}

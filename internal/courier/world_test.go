@@ -1,0 +1,265 @@
+package courier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/embedded"
+	"kuryr/internal/journal"
+	"kuryr/internal/neutron"
+)
+
+const testHost = "host-1"
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// world is a courier over a real embedded Neutron, the real client and the
+// real journal. Only the kernel is a table, so that no root is needed; every
+// call that leaves the courier goes through the breaker.
+type world struct {
+	t       *testing.T
+	dir     string
+	server  *embedded.Server
+	neutron courier.Neutron
+	kernel  *kernel
+	breaker *breaker
+	journal *journal.Journal
+	c       *courier.Courier
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), kernel: newKernel(), breaker: &breaker{}}
+	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	w.server = server
+	w.neutron, err = neutron.New(neutron.Options{Endpoint: "http://neutron/v2.0/", Transport: neutron.InProcess(server.Handler()), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, prefix := range map[string]string{"kuryr": "10.64.0.0/12", "kuryr6": "fd00:64::/48"} {
+		p := netip.MustParsePrefix(prefix)
+		bits := map[bool]int{true: 24, false: 64}[p.Addr().Is4()]
+		_, err := w.neutron.CreateSubnetPool(t.Context(), courier.SubnetPoolSpec{Name: name, Prefixes: []netip.Prefix{p}, DefaultPrefixLen: bits})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	t.Cleanup(w.halt)
+	return w
+}
+
+// start runs a courier on what the last one left.
+func (w *world) start() {
+	w.t.Helper()
+	j, err := journal.Open(filepath.Join(w.dir, "journal"), journal.Options{Log: quiet})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.journal = j
+	w.c = courier.New(
+		courier.Needs{
+			Neutron: brokenNeutron{w.neutron, w.breaker}, Linker: brokenLinker{w.kernel, w.breaker},
+			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
+		},
+		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
+			Log: quiet})
+	if err := w.c.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// halt stops the courier as a crash would, once the breaker is open: nothing
+// that it does any more reaches the outside.
+func (w *world) halt() {
+	w.c.Close()
+	w.journal.Close()
+}
+
+// restart is a crash followed by a start with everything well again.
+func (w *world) restart() {
+	w.breaker.open()
+	w.halt()
+	w.breaker.mend()
+	w.start()
+}
+
+// left describes all that is there beyond the default subnetpools.
+func (w *world) left() []string {
+	w.t.Helper()
+	var out []string
+	ctx := w.t.Context()
+	s := w.c.Status()
+	for _, p := range s.Pools {
+		out = append(out, fmt.Sprintf("journal: pool %s %s %s", p.ID, p.CIDR, p.State))
+	}
+	for _, n := range s.Networks {
+		out = append(out, fmt.Sprintf("journal: network %s %s", n.Name, n.State))
+	}
+	for _, a := range s.Attachments {
+		out = append(out, fmt.Sprintf("journal: attachment %v %s", a.Addresses, a.State))
+	}
+	out = append(out, w.kernel.left()...)
+	for _, name := range []string{"kuryr", "kuryr6"} {
+		pools, err := w.neutron.SubnetPoolsByName(ctx, name)
+		if err != nil || len(pools) != 1 {
+			w.t.Fatalf("subnetpool %s: %v, %v", name, pools, err)
+		}
+	}
+	return append(out, neutronObjects(w.t, w.server)...)
+}
+
+// mustEmpty waits until nothing is left, with all that expires expired.
+func (w *world) mustEmpty() {
+	w.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		w.c.ExpireAt(time.Now().Add(time.Hour))
+		left := w.left()
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("still there after 10 s: %v\nlast error: %s", left, w.c.Status().LastError)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// kernel is a table of links and what they are plugged into.
+type kernel struct {
+	mu    sync.Mutex
+	links map[string]courier.LinkSpec
+	up    map[string]bool
+	bound map[string]courier.NetworkID
+}
+
+func newKernel() *kernel {
+	return &kernel{links: map[string]courier.LinkSpec{}, up: map[string]bool{}, bound: map[string]courier.NetworkID{}}
+}
+
+func (k *kernel) left() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []string
+	for _, l := range slices.Sorted(maps.Keys(k.links)) {
+		out = append(out, "link "+l)
+	}
+	for _, l := range slices.Sorted(maps.Keys(k.bound)) {
+		out = append(out, "bound "+l)
+	}
+	return out
+}
+
+func (k *kernel) Create(_ context.Context, s courier.LinkSpec) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.links[s.HostEnd] = s
+	return nil
+}
+
+func (k *kernel) Up(_ context.Context, l string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, plugged := k.bound[l]; !plugged {
+		return errors.New("up before it is plugged")
+	}
+	k.up[l] = true
+	return nil
+}
+
+func (k *kernel) Delete(_ context.Context, l string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.links, l)
+	delete(k.up, l)
+	return nil
+}
+
+func (k *kernel) Check(p courier.PortID, b courier.Binding) error {
+	if b.VIFType != "bridge" {
+		return &courier.Error{Kind: courier.Unsupported, Op: "plug port", Subject: string(p), Public: "vif_type " + b.VIFType}
+	}
+	return nil
+}
+
+func (k *kernel) Bind(_ context.Context, p courier.Plug) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, there := k.links[p.HostEnd]; !there {
+		return errors.New("bound before its link is there")
+	}
+	k.bound[p.HostEnd] = p.Network
+	return nil
+}
+
+func (k *kernel) Unbind(_ context.Context, p courier.Plug) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.bound, p.HostEnd)
+	return nil
+}
+
+// breaker breaks the calls that leave the courier: one of them (the nth from
+// now), or all from some moment on.
+type breaker struct {
+	mu    sync.Mutex
+	calls int
+	nth   int  // 0: none
+	after bool // the nth call takes effect, only its answer is lost
+	stay  bool // all later calls fail too
+	dead  bool
+	kind  courier.Kind
+	seen  []string
+}
+
+func (b *breaker) arm(nth int, after, stay bool, kind courier.Kind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls, b.nth, b.after, b.stay, b.kind, b.seen = 0, nth, after, stay, kind, nil
+}
+
+func (b *breaker) open() { b.mu.Lock(); b.dead, b.kind = true, courier.Unavailable; b.mu.Unlock() }
+func (b *breaker) mend() { b.mu.Lock(); b.dead, b.nth = false, 0; b.mu.Unlock() }
+
+func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dead }
+
+// count returns how many calls there have been since arm.
+func (b *breaker) count() int { b.mu.Lock(); defer b.mu.Unlock(); return b.calls }
+
+func (b *breaker) do(ctx context.Context, what string, f func() error) error {
+	b.mu.Lock()
+	b.calls++
+	b.seen = append(b.seen, what)
+	hit := b.nth != 0 && b.calls == b.nth
+	dead := b.dead
+	if hit && b.stay {
+		b.dead = true
+	}
+	failure := &courier.Error{Kind: b.kind, Op: what, Public: "broken for the test"}
+	b.mu.Unlock()
+	switch {
+	case dead, hit && !b.after:
+		return failure
+	case hit:
+		if err := f(); err != nil {
+			return err
+		}
+		return failure
+	}
+	return f()
+}
