@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kuryr/internal/link"
+	"kuryr/internal/observe"
 )
 
 // tapPrefix begins the names of the host's ends of ports' links (see
@@ -57,7 +58,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		a.log.ErrorContext(ctx, "the watch over interfaces failed; beginning again", "err", err)
+		a.log.ErrorContext(ctx, "the watch over interfaces failed; beginning again", observe.Err, err)
 		select {
 		case <-ctx.Done():
 			return nil

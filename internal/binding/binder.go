@@ -1,0 +1,83 @@
+package binding
+
+import (
+	"context"
+	"log/slog"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/link"
+)
+
+var _ courier.Binder = (*Binder)(nil)
+
+// Binder implements courier.Binder. Its methods may be called at once by
+// several goroutines; those on one bridge wait for each other.
+type Binder struct {
+	plugs   map[string]plug // by vif_type
+	forward *forward
+}
+
+// Options are New's settings.
+type Options struct {
+	Log *slog.Logger // optional
+}
+
+// plug is how ports of one vif_type are plugged; its methods have the
+// contracts of courier.Binder's.
+type plug interface {
+	check(courier.PortID, courier.Binding) error
+	bind(context.Context, courier.Plug) error
+	unbind(context.Context, courier.Plug) error
+}
+
+// New returns a Binder for the namespace of links. Run keeps the firewall's
+// rules in place; without it they are only set when a bridge gets a port.
+func New(links *link.Links, o Options) *Binder {
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	fwd := newForward(links, log)
+	return &Binder{
+		forward: fwd,
+		plugs: map[string]plug{
+			"bridge": newBridgePlug(links, fwd, log),
+			"tap":    &tapPlug{links: links},
+		},
+	}
+}
+
+// Check implements courier.Binder.
+func (b *Binder) Check(port courier.PortID, how courier.Binding) error {
+	p, ok := b.plugs[how.VIFType]
+	if !ok {
+		return refuse(port, how)
+	}
+	return p.check(port, how)
+}
+
+// Bind implements courier.Binder. A Bind that fails leaves nothing behind.
+func (b *Binder) Bind(ctx context.Context, p courier.Plug) error {
+	if err := b.Check(p.Port, p.Binding); err != nil {
+		return err
+	}
+	return b.plugs[p.Binding.VIFType].bind(ctx, p)
+}
+
+// Unbind implements courier.Binder. A port of a type that Bind refuses has
+// nothing to undo.
+func (b *Binder) Unbind(ctx context.Context, p courier.Plug) error {
+	if b.Check(p.Port, p.Binding) != nil {
+		return nil
+	}
+	return b.plugs[p.Binding.VIFType].unbind(ctx, p)
+}
+
+// Run takes over the bridges that are in use, removes the rules of those that
+// are gone, and then keeps the rules in place whatever dockerd does to its
+// chains, until the context ends: it returns nil then.
+func (b *Binder) Run(ctx context.Context) error { return b.forward.run(ctx) }
+
+// Health returns why a rule could not be put in place the last time it was
+// tried, or nil.
+func (b *Binder) Health() error { return b.forward.health() }

@@ -1,0 +1,124 @@
+package binding
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/link"
+	"kuryr/internal/observe"
+)
+
+// undoTimeout bounds the undoing of a Bind whose own time is up.
+const undoTimeout = 5 * time.Second
+
+// bridgePlug is vif_type bridge: a Linux bridge for each network on this host,
+// as Neutron's linuxbridge agent and Nova use it. Whoever comes first makes
+// the bridge; one without Kuryr's alias is left alone when it has no ports.
+type bridgePlug struct {
+	links   *link.Links
+	forward *forward
+	log     *slog.Logger
+	// locks are by the bridge's name: between the look at a bridge and what is
+	// done about it, no other port of ours comes or goes.
+	locks keyLock
+}
+
+func newBridgePlug(links *link.Links, fwd *forward, log *slog.Logger) *bridgePlug {
+	return &bridgePlug{links: links, forward: fwd, log: log}
+}
+
+func (b *bridgePlug) check(port courier.PortID, how courier.Binding) error {
+	if name, ok := how.VIFDetails["bridge_name"]; ok {
+		if s, ok := name.(string); !ok || !link.ValidName(s) {
+			return &courier.Error{
+				Kind: courier.Unsupported, Op: "plug", Subject: "port " + string(port),
+				Public: "the bridge_name in its binding:vif_details can't be an interface's name",
+			}
+		}
+	}
+	return nil
+}
+
+// nameOf returns the bridge that Neutron names in the binding's details, or
+// else the one that the linuxbridge agent would make for the network.
+func nameOf(p courier.Plug) string {
+	if name, ok := p.Binding.VIFDetails["bridge_name"].(string); ok {
+		return name
+	}
+	return courier.BridgeName(p.Network)
+}
+
+func (b *bridgePlug) bind(ctx context.Context, p courier.Plug) error {
+	name := nameOf(p)
+	unlock, err := b.locks.lock(ctx, "bridge "+name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := b.plugIn(ctx, name, p); err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		if left := b.tidy(undo, name); left != nil {
+			b.log.WarnContext(ctx, "a failed plug could not be undone; it is tried again as the port goes",
+				observe.Bridge, name, observe.Port, string(p.Port), observe.Err, left)
+		}
+		return err
+	}
+	return nil
+}
+
+func (b *bridgePlug) plugIn(ctx context.Context, name string, p courier.Plug) error {
+	bridge, err := b.links.EnsureBridge(ctx, link.BridgeSpec{
+		Name: name, Alias: courier.MarkPrefix + string(p.Network), MTU: p.MTU,
+	})
+	if err != nil {
+		return err
+	}
+	// Before the first port: no frame is lost to Docker's firewall.
+	if err := b.forward.allow(ctx, name); err != nil {
+		return err
+	}
+	return b.links.Enslave(ctx, bridge, p.HostEnd)
+}
+
+func (b *bridgePlug) unbind(ctx context.Context, p courier.Plug) error {
+	name := nameOf(p)
+	unlock, err := b.locks.lock(ctx, "bridge "+name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := b.links.Release(ctx, name, p.HostEnd); err != nil {
+		return err
+	}
+	return b.tidy(ctx, name)
+}
+
+// tidy removes the bridge if it is ours and has no ports, and its rule if no
+// link of ours is left on it.
+func (b *bridgePlug) tidy(ctx context.Context, name string) error {
+	bridge, ports, err := b.links.BridgePorts(ctx, name)
+	switch {
+	case courier.KindOf(err) == courier.NotFound:
+	case err != nil:
+		return err
+	case bridge.Ours && len(ports) == 0:
+		if err := b.links.DeleteBridge(ctx, bridge); err != nil {
+			return err
+		}
+	case bridge.Ours || anyOurs(ports):
+		return nil
+	}
+	return b.forward.forget(ctx, name)
+}
+
+func anyOurs(ports []link.Link) bool {
+	for _, p := range ports {
+		if p.Ours() {
+			return true
+		}
+	}
+	return false
+}

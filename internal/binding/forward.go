@@ -1,0 +1,251 @@
+package binding
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/link"
+	"kuryr/internal/observe"
+)
+
+// dockerUser is the chain that Docker keeps for rules of others; it jumps
+// there before its own.
+const dockerUser = "DOCKER-USER"
+
+const (
+	// legacyEvery is how often tables of iptables-legacy are looked at, and
+	// what failed is tried again. The kernel tells nobody of changes there.
+	legacyEvery = 5 * time.Second
+	// ringPause is the shortest time between two looks at the ruleset: dockerd
+	// makes a few dozen changes, each a transaction, to start a container.
+	ringPause = 20 * time.Millisecond
+)
+
+// forward keeps, for each bridge that links of ours are on, one rule at the
+// top of DOCKER-USER:
+//
+//	-A DOCKER-USER -i brqX -o brqX -m comment --comment "kuryr:brqX" -j ACCEPT
+//
+// Docker sets the policy of FORWARD to DROP and has bridged frames pass it
+// (net.bridge.bridge-nf-call-iptables), so without the rule no frame gets from
+// one port of the bridge to another. Where there is no such chain there is
+// nothing to do; where there is one, of iptables-nft, iptables-legacy or both,
+// for IPv4, IPv6 or both, the rule is in each, since a packet passes them all.
+//
+// A rule is ours by its comment. One whose bridge no longer exists is removed,
+// whoever left it. Rules that an administrator puts above ours are left
+// there, but for a RETURN of everything, which would make ours void.
+type forward struct {
+	links  *link.Links
+	log    *slog.Logger
+	legacy legacyTables
+
+	mu      sync.Mutex
+	ruleset *ruleset        // guarded by mu
+	wanted  map[string]bool // by the bridge's name; guarded by mu
+	// Why the last change of each kind of tables failed; guarded by mu.
+	rulesetErr, legacyErr error
+}
+
+func newForward(links *link.Links, log *slog.Logger) *forward {
+	return &forward{
+		links:   links,
+		log:     log,
+		legacy:  legacyTables{links: links},
+		ruleset: &ruleset{netns: links.Fd()},
+		wanted:  map[string]bool{},
+	}
+}
+
+// rule is a rule of DOCKER-USER, as far as it matters here.
+type rule struct {
+	handle    uint64 // nft's
+	comment   string
+	returnAll bool // it has no condition, and returns
+}
+
+// bridge returns the bridge that a rule of ours is for.
+func (r rule) bridge() (name string, ours bool) {
+	if len(r.comment) <= len(courier.MarkPrefix) || r.comment[:len(courier.MarkPrefix)] != courier.MarkPrefix {
+		return "", false
+	}
+	return r.comment[len(courier.MarkPrefix):], true
+}
+
+// plan is the changes that one chain needs.
+type plan struct {
+	remove []rule
+	insert []string // bridges, whose rules go to the top
+}
+
+// planFor compares a chain with what is wanted. A rule of ours for a bridge
+// that isn't wanted goes if stale says so.
+func planFor(rules []rule, wanted map[string]bool, stale func(bridge string) bool) plan {
+	var p plan
+	void := false // a rule above returns everything
+	placed := map[string]bool{}
+	for _, r := range rules {
+		bridge, ours := r.bridge()
+		switch {
+		case !ours:
+			void = void || r.returnAll
+		case placed[bridge], wanted[bridge] && void, !wanted[bridge] && stale(bridge):
+			p.remove = append(p.remove, r)
+		default:
+			placed[bridge] = true
+		}
+	}
+	for _, bridge := range slices.Sorted(maps.Keys(wanted)) {
+		if !placed[bridge] {
+			p.insert = append(p.insert, bridge)
+		}
+	}
+	return p
+}
+
+// allow has the bridge's rule in force when it returns.
+func (f *forward) allow(ctx context.Context, bridge string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.wanted[bridge] && f.failure() == nil {
+		return nil // run keeps it
+	}
+	f.wanted[bridge] = true
+	return f.sync(ctx, "")
+}
+
+// forget removes the bridge's rule.
+func (f *forward) forget(ctx context.Context, bridge string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.wanted, bridge)
+	return f.sync(ctx, bridge)
+}
+
+func (f *forward) health() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failure()
+}
+
+// sync brings all chains to what is wanted; mu is held. The rule of the bridge
+// to drop goes even though that bridge may exist.
+func (f *forward) sync(ctx context.Context, drop string) error {
+	f.rulesetErr = f.ruleset.apply(ctx, f.wanted, f.stale(ctx, drop))
+	f.legacyErr = f.legacy.apply(ctx, f.wanted, f.stale(ctx, drop))
+	return f.failure()
+}
+
+// failure is what is wrong since the last sync; mu is held.
+func (f *forward) failure() error {
+	err := errors.Join(f.rulesetErr, f.legacyErr)
+	if err == nil {
+		return nil
+	}
+	return &courier.Error{
+		Kind: courier.Unavailable, Op: "set", Subject: "the rules that let bridged frames pass Docker's firewall", Err: err,
+		Hint: "see what `iptables -S DOCKER-USER` says; kuryr needs CAP_NET_ADMIN",
+	}
+}
+
+func (f *forward) stale(ctx context.Context, drop string) func(string) bool {
+	return func(bridge string) bool {
+		if bridge == drop {
+			return true
+		}
+		_, err := f.links.Link(ctx, bridge)
+		return courier.KindOf(err) == courier.NotFound
+	}
+}
+
+// run takes over what is in use, and keeps the rules until the context ends.
+//
+// It listens for the kernel's notice of each change of the ruleset rather than
+// ask for the generation (NFT_MSG_GETGEN) at intervals: dockerd's restart
+// flushes the chain while containers talk, and the rule is back within
+// milliseconds; and an idle host costs nothing. What the notices say isn't
+// read, nor does it matter if some get lost: any is a reason to look.
+func (f *forward) run(ctx context.Context) error {
+	bell, err := newBell(ctx, f.links.Fd())
+	if err != nil {
+		return &courier.Error{Kind: courier.Internal, Op: "watch", Subject: "the firewall's rules", Err: err}
+	}
+	defer bell.close()
+	if err := f.takeOver(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	again := time.NewTicker(legacyEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-bell.broken:
+			return &courier.Error{Kind: courier.Internal, Op: "watch", Subject: "the firewall's rules", Err: err}
+		case <-bell.rung:
+			f.look(ctx, false)
+		case <-again.C:
+			f.look(ctx, true)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(ringPause):
+		}
+	}
+}
+
+// look syncs the ruleset, and in full what else is to be put right, and logs
+// when that begins to fail or works again.
+func (f *forward) look(ctx context.Context, full bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.failure()
+	f.rulesetErr = f.ruleset.apply(ctx, f.wanted, f.stale(ctx, ""))
+	if full && (len(f.wanted) > 0 || f.legacyErr != nil) { // it may start a process
+		f.legacyErr = f.legacy.apply(ctx, f.wanted, f.stale(ctx, ""))
+	}
+	if ctx.Err() == nil {
+		f.report(ctx, before)
+	}
+}
+
+func (f *forward) report(ctx context.Context, before error) {
+	switch now := f.failure(); {
+	case now != nil && before == nil:
+		f.log.WarnContext(ctx, "the firewall's rules can't be set; containers of one network may not reach each other", observe.Err, now)
+	case now == nil && before != nil:
+		f.log.InfoContext(ctx, "the firewall's rules are in place again")
+	}
+}
+
+// takeOver learns which bridges are in use (after a restart), and sets and
+// removes rules accordingly. It holds mu throughout, so that no bridge goes
+// between the look at it and its entry.
+func (f *forward) takeOver(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	links, err := f.links.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		switch {
+		case l.Ours() && l.Kind == "bridge":
+			f.wanted[l.Name] = true
+		case l.Ours() && l.Master != "":
+			f.wanted[l.Master] = true
+		}
+	}
+	before := f.failure()
+	if f.sync(ctx, "") != nil {
+		f.report(ctx, before)
+	}
+	return nil
+}

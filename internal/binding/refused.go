@@ -1,0 +1,29 @@
+package binding
+
+import (
+	"fmt"
+
+	"kuryr/internal/courier"
+)
+
+// refuse says why a port with this binding can't be plugged, and what to do.
+func refuse(port courier.PortID, how courier.Binding) error {
+	e := &courier.Error{Kind: courier.Unsupported, Op: "plug", Subject: "port " + string(port)}
+	switch how.VIFType {
+	case "unbound":
+		e.Kind = courier.Conflict
+		e.Public = "Neutron has not bound it (vif_type unbound)"
+		e.Hint = "the port has no host: see that binding:host_id may be set by Kuryr's user (an administrator's or service's right) and that no policy clears it"
+	case "binding_failed":
+		e.Kind = courier.Conflict
+		e.Public = fmt.Sprintf("Neutron failed to bind it to host %s (vif_type binding_failed)", how.Host)
+		e.Hint = fmt.Sprintf("see that Neutron lists an agent that is alive on a host of exactly the name %q (openstack network agent list), and that the network's type is available there", how.Host)
+	case "":
+		e.Public = "Neutron does not tell how it is bound (no binding:vif_type)"
+		e.Hint = "give Kuryr's user the right to see binding:vif_type (an administrator's or service's), or turn on Neutron's extension binding"
+	default:
+		e.Public = fmt.Sprintf("this version has no way to plug vif_type %s", how.VIFType)
+		e.Hint = "the vif_types that can be plugged are bridge and tap"
+	}
+	return e
+}

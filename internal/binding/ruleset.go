@@ -1,0 +1,301 @@
+package binding
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"kuryr/internal/courier"
+)
+
+// ruleset is the tables of iptables-nft, which is what `iptables` is on all
+// current distributions. It is changed through the library; it is read without,
+// since that gives up on, or loses, what it does not know in others' rules.
+type ruleset struct {
+	netns int // descriptor of the namespace
+	conn  *netlink.Conn
+}
+
+// families are where DOCKER-USER may be; Docker keeps that of IPv6 only when
+// told to (ip6tables, the default since 27).
+var families = [...]nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6}
+
+// answerTimeout bounds the wait for the kernel's answers.
+const answerTimeout = 5 * time.Second
+
+// apply brings the chain of each family to what is wanted, in one transaction.
+func (r *ruleset) apply(ctx context.Context, wanted map[string]bool, stale func(string) bool) error {
+	const tries = 5 // dockerd may change the chain between the look and the change
+	var err error
+	for range tries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err = r.applyOnce(wanted, stale); !errors.Is(err, unix.ENOENT) && !errors.Is(err, errChanging) {
+			return err
+		}
+	}
+	return err
+}
+
+func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(r.netns))
+	if err != nil {
+		return err
+	}
+	changes := 0
+	for _, family := range families {
+		rules, exists, err := r.read(family)
+		if err != nil {
+			r.close()
+			return fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
+		}
+		if !exists {
+			continue
+		}
+		p := planFor(rules, wanted, stale)
+		changes += len(p.remove) + len(p.insert)
+		if err := write(conn, family, p); err != nil {
+			return err
+		}
+	}
+	if changes == 0 {
+		return nil
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("cannot change chain %s: %w", dockerUser, err)
+	}
+	return nil
+}
+
+// write adds the changes of one chain to the transaction.
+func write(conn *nftables.Conn, family nftables.TableFamily, p plan) error {
+	table := &nftables.Table{Name: "filter", Family: family}
+	chain := &nftables.Chain{Name: dockerUser, Table: table}
+	for _, old := range p.remove {
+		if err := conn.DelRule(&nftables.Rule{Table: table, Chain: chain, Handle: old.handle}); err != nil {
+			return err
+		}
+	}
+	for _, bridge := range p.insert {
+		// As iptables-nft writes it, so that it can read it: an interface's
+		// name with its NUL (without it, it is a prefix), the counter before
+		// the verdict, the comment as user data.
+		name := append([]byte(bridge), 0)
+		conn.InsertRule(&nftables.Rule{
+			Table: table, Chain: chain,
+			Exprs: []expr.Any{
+				&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+				&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+				&expr.Counter{},
+				&expr.Verdict{Kind: expr.VerdictAccept},
+			},
+			UserData: userdata.AppendString(nil, userdata.TypeComment, courier.MarkPrefix+bridge),
+		})
+	}
+	return nil
+}
+
+// errChanging tells that the ruleset changed while it was read.
+var errChanging = errors.New("the ruleset kept changing")
+
+// read returns the rules of DOCKER-USER, and whether there is such a chain.
+func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, err error) {
+	if err := r.open(); err != nil {
+		return nil, false, err
+	}
+	_, err = r.ask(family, unix.NFT_MSG_GETCHAIN, 0, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, false, nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
+		return nil, false, nil // a kernel without nf_tables, or without this family
+	case err != nil:
+		return nil, false, err
+	}
+	messages, err := r.ask(family, unix.NFT_MSG_GETRULE, netlink.Dump, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, m := range messages {
+		if m.Header.Flags&netlink.DumpInterrupted != 0 {
+			return nil, false, errChanging
+		}
+		one, err := parseRule(m.Data)
+		if err != nil {
+			return nil, false, err
+		}
+		rules = append(rules, one)
+	}
+	return rules, true, nil
+}
+
+func (r *ruleset) open() error {
+	if r.conn == nil {
+		conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: r.netns})
+		if err != nil {
+			return err
+		}
+		r.conn = conn
+	}
+	return r.conn.SetReadDeadline(time.Now().Add(answerTimeout))
+}
+
+// close forgets a connection on which answers may still be under way.
+func (r *ruleset) close() {
+	if r.conn != nil {
+		r.conn.Close()
+		r.conn = nil
+	}
+}
+
+// ask requests what there is of DOCKER-USER, which the attributes name.
+func (r *ruleset) ask(family nftables.TableFamily, message uint16, flags netlink.HeaderFlags, table, chain uint16) ([]netlink.Message, error) {
+	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: table, Data: []byte("filter\x00")},
+		{Type: chain, Data: []byte(dockerUser + "\x00")},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | message),
+			Flags: netlink.Request | flags,
+		},
+		Data: append([]byte{byte(family), unix.NFNETLINK_V0, 0, 0}, attributes...), // struct nfgenmsg
+	})
+}
+
+// parseRule reads what matters of a rule, and passes over all else.
+func parseRule(data []byte) (rule, error) {
+	if len(data) < 4 {
+		return rule{}, errors.New("a rule without a header")
+	}
+	ad, err := netlink.NewAttributeDecoder(data[4:])
+	if err != nil {
+		return rule{}, err
+	}
+	ad.ByteOrder = binary.BigEndian
+	var r rule
+	var kinds []string // of the expressions
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.NFTA_RULE_HANDLE:
+			r.handle = ad.Uint64()
+		case unix.NFTA_RULE_USERDATA:
+			if c := comment(ad.Bytes()); c != "" {
+				r.comment = c
+			}
+		case unix.NFTA_RULE_EXPRESSIONS:
+			ad.Nested(func(list *netlink.AttributeDecoder) error {
+				for list.Next() {
+					list.Nested(func(e *netlink.AttributeDecoder) error {
+						kinds = append(kinds, parseExpression(e, &r))
+						return nil
+					})
+				}
+				return nil
+			})
+		}
+	}
+	for _, kind := range kinds {
+		if kind != "counter" && kind != "immediate" {
+			r.returnAll = false
+		}
+	}
+	return r, ad.Err()
+}
+
+// parseExpression reads one expression of a rule and returns its name. It
+// looks into two: a verdict (returnAll is set by RETURN; the caller sees
+// whether there are conditions), and iptables' match "comment", in which
+// iptables-restore writes what it read as user data.
+func parseExpression(ad *netlink.AttributeDecoder, r *rule) (name string) {
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.NFTA_EXPR_NAME:
+			name = ad.String()
+		case unix.NFTA_EXPR_DATA:
+			switch name {
+			case "immediate":
+				r.returnAll = r.returnAll || verdict(ad.Bytes()) == unix.NFT_RETURN
+			case "match":
+				if c := matchComment(ad.Bytes()); c != "" {
+					r.comment = c
+				}
+			}
+		}
+	}
+	return name
+}
+
+// verdict returns the code of an immediate expression's verdict, or NFT_CONTINUE.
+func verdict(data []byte) int32 {
+	code := int32(unix.NFT_CONTINUE)
+	descend(data, []uint16{unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CODE}, func(b []byte) {
+		if len(b) == 4 {
+			code = int32(binary.BigEndian.Uint32(b))
+		}
+	})
+	return code
+}
+
+// matchComment returns the text of iptables' match "comment", or "".
+func matchComment(data []byte) (text string) {
+	descend(data, []uint16{unix.NFTA_MATCH_NAME}, func(b []byte) {
+		if cString(b) != "comment" {
+			return
+		}
+		descend(data, []uint16{unix.NFTA_MATCH_INFO}, func(b []byte) { text = cString(b) })
+	})
+	return text
+}
+
+// descend follows nested attributes to the innermost type, and calls found
+// with its value.
+func descend(data []byte, types []uint16, found func([]byte)) {
+	ad, err := netlink.NewAttributeDecoder(data)
+	if err != nil {
+		return
+	}
+	for ad.Next() {
+		switch {
+		case ad.Type() != types[0]:
+		case len(types) == 1:
+			found(ad.Bytes())
+		default:
+			descend(ad.Bytes(), types[1:], found)
+		}
+	}
+}
+
+// comment returns the comment in a rule's user data: a list of one byte of
+// type, one of length, and the value.
+func comment(data []byte) string {
+	for len(data) >= 2 && len(data) >= 2+int(data[1]) {
+		value := data[2 : 2+int(data[1])]
+		if data[0] == byte(userdata.TypeComment) {
+			return cString(value)
+		}
+		data = data[2+len(value):]
+	}
+	return ""
+}
+
+// cString returns what is before the first NUL.
+func cString(b []byte) string {
+	before, _, _ := bytes.Cut(b, []byte{0})
+	return string(before)
+}
