@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -98,9 +99,11 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 	if r.Address.IsValid() && r.Address == p.Gateway {
 		return netip.Prefix{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: "it is the network's gateway"}
 	}
-	if a := c.partner(p); a != nil {
+	for a := c.partner(p); a != nil; a = c.partner(p) {
 		got, err := c.takePartner(ctx, a, p, r)
-		return got, because(op, subject, err)
+		if !errors.Is(err, errTaken) {
+			return got, because(op, subject, err)
+		}
 	}
 	a, err := c.reservePort(ctx, n, p, r)
 	if err != nil {
@@ -278,6 +281,10 @@ func (r attachmentRecord) spare(s SubnetID) int {
 	return slices.IndexFunc(r.Addresses, func(a addressRecord) bool { return a.Subnet == s && a.Pool == "" })
 }
 
+// errTaken says that an endpoint claimed a reservation before its spare
+// address could be handed out.
+var errTaken = errors.New("the reservation was taken meanwhile")
+
 // takePartner answers with the partner's address, changed to the wished one
 // first if need be. When that fails the engine forgets the partner's other
 // address too, without a word: the partner goes.
@@ -288,7 +295,7 @@ func (c *Courier) takePartner(ctx context.Context, a *attachment, p poolRecord, 
 	i := slices.IndexFunc(a.rec.Addresses, func(x addressRecord) bool { return x.Pool == p.ID })
 	if i < 0 || a.rec.State != reserved {
 		c.mu.Unlock()
-		return netip.Prefix{}, &Error{Kind: Conflict, Op: "request an address", Public: "the reservation was given up meanwhile"}
+		return netip.Prefix{}, errTaken
 	}
 	have := a.rec.Addresses[i].Address
 	if r.Address.IsValid() {
