@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -125,7 +126,7 @@ func (s *Store) prepare() error {
 		return err
 	}
 	s.project = strings.ReplaceAll(uuid.NewString(), "-", "")
-	return s.db.Update(func(btx *bolt.Tx) error {
+	err = s.db.Update(func(btx *bolt.Tx) error {
 		for _, name := range []string{
 			metaBucket, s.state.networks.bucket, s.state.subnets.bucket, s.state.pools.bucket, s.state.ports.bucket,
 		} {
@@ -139,6 +140,19 @@ func (s *Store) prepare() error {
 		}
 		return meta.Put([]byte(schemaKey), []byte(schema))
 	})
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.db.Path()))
+}
+
+// syncDir makes a new file's name durable; bbolt only sees to its contents.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // load fills the tables; the order is that of dependence.
