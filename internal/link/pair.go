@@ -73,7 +73,7 @@ func (l *Links) Delete(ctx context.Context, hostEnd string) error {
 func checkSpec(s courier.LinkSpec) error {
 	for _, name := range []string{s.HostEnd, s.ContainerEnd} {
 		if !ValidName(name) {
-			return fmt.Errorf("%q is not an interface name (1 to %d characters, no space, slash or colon)", name, maxName)
+			return fmt.Errorf("%q is not an interface name (1 to %d characters of ASCII, no space, slash, colon or percent sign)", name, maxName)
 		}
 	}
 	if s.MTU != 0 && (s.MTU < minMTU || s.MTU > maxMTU) {
@@ -85,15 +85,15 @@ func checkSpec(s courier.LinkSpec) error {
 	return nil
 }
 
-// ValidName reports whether the kernel, and the files of /proc, can take name
-// for an interface (dev_valid_name, and no dot, which sysctl reads as a slash).
+// ValidName reports whether the kernel can take name for an interface
+// (dev_valid_name), as a plain word: ASCII, and no pattern ("%d").
 func ValidName(name string) bool {
-	if name == "" || len(name) > maxName {
+	if name == "" || name == "." || name == ".." || len(name) > maxName {
 		return false
 	}
 	for i := range len(name) {
 		switch c := name[i]; {
-		case c <= ' ', c >= 0x7f, c == '/', c == ':', c == '.', c == '%':
+		case c <= ' ', c >= 0x7f, c == '/', c == ':', c == '%':
 			return false
 		}
 	}

@@ -190,6 +190,8 @@ func TestCreateRefuses(t *testing.T) {
 		"negative MTU":  {func(s *courier.LinkSpec) { s.MTU = -1 }, "an MTU of -1"},
 		"long name":     {func(s *courier.LinkSpec) { s.HostEnd = "sixteen-letters-" }, "sixteen-letters-"},
 		"no name":       {func(s *courier.LinkSpec) { s.ContainerEnd = "" }, `"" is not an interface name`},
+		"directory":     {func(s *courier.LinkSpec) { s.ContainerEnd = ".." }, `".." is not`},
+		"pattern":       {func(s *courier.LinkSpec) { s.HostEnd = "tap%d" }, `"tap%d" is not`},
 		"path":          {func(s *courier.LinkSpec) { s.ContainerEnd = "../all" }, `"../all" is not`},
 		"no mark":       {func(s *courier.LinkSpec) { s.Alias = "docker" }, "docker"},
 		"long alias":    {func(s *courier.LinkSpec) { s.Alias = "kuryr:" + strings.Repeat("x", 250) }, "255"},
