@@ -12,12 +12,12 @@ import (
 // repeated call gives the first answer. On failure everything is undone, the
 // reservation included: Docker releases the addresses and asks no more.
 func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error) {
-	op, subject := "attach endpoint "+r.Endpoint.Short(), "to network "+r.Network.Short()
+	op := "attach endpoint " + r.Endpoint.Short()
 	n, err := c.readyNetwork(op, r.Network)
 	if err != nil {
 		return Attached{}, err
 	}
-	subject = "to network " + n.rec.Name
+	subject := "to network " + n.rec.Name
 	c.mu.Lock()
 	if a := c.endpoints[r.Endpoint]; a != nil {
 		defer c.mu.Unlock()

@@ -77,7 +77,6 @@ type poolRecord struct {
 func (p *pool) key() (string, string) { return kindPool, p.rec.Intent }
 func (p *pool) record() any           { return p.rec }
 func (p *pool) enter(s state)         { p.rec.State = s }
-func (p *pool) family() Family        { return FamilyOf(p.rec.CIDR.Addr()) }
 
 // network is an engine's network.
 type network struct {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"kuryr/internal/courier"
+	"kuryr/internal/observe"
 )
 
 // partSize is about how large the frames of a rewritten file are.
@@ -22,7 +23,7 @@ func (j *Journal) compact() {
 	}
 	if err := j.rewrite(); err != nil {
 		j.compactAt = j.garbage() + j.o.MinGarbage
-		j.o.Log.Warn("journal: cannot make the file smaller", "path", j.path, "bytes", j.tail, "err", err)
+		j.o.Log.Warn("journal: cannot make the file smaller", observe.Path, j.path, "bytes", j.tail, observe.Err, err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/observe"
 )
 
 // Options of a journal.
@@ -135,7 +136,7 @@ func (j *Journal) adopt(f *os.File) error {
 	}
 	if r.torn > 0 {
 		j.o.Log.Warn("journal: cut off a record that a crash left unfinished",
-			"path", j.path, "offset", r.tail, "bytes", r.torn, "records", len(r.frames))
+			observe.Path, j.path, "offset", r.tail, "bytes", r.torn, "records", len(r.frames))
 		if err := f.Truncate(r.tail); err != nil {
 			return err
 		}

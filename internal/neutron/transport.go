@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"kuryr/internal/observe"
 )
 
 // maxAnswer bounds what is read of an answer, in bytes. A list of 10,000 ports
@@ -34,17 +36,18 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Header.Set(requestIDHeader, id)
 	start := time.Now()
 	resp, err := w.next.RoundTrip(req)
-	attrs := []any{"request", id, "method", req.Method, "path", req.URL.RequestURI(), "duration", time.Since(start)}
+	attrs := []any{observe.Request, id, observe.Method, req.Method, observe.Path, req.URL.RequestURI(),
+		observe.Ms, float64(time.Since(start).Microseconds()) / 1000}
 	if err != nil {
 		if p := (*panicked)(nil); errors.As(err, &p) {
 			w.log.ErrorContext(req.Context(), "neutron: the server panicked", append(attrs, "panic", p.value, "stack", string(p.stack))...)
 		}
-		w.log.DebugContext(req.Context(), "neutron: no answer", append(attrs, "err", err)...)
+		w.log.DebugContext(req.Context(), "neutron: no answer", append(attrs, observe.Err, err)...)
 		return nil, err
 	}
 	w.log.DebugContext(req.Context(), "neutron: answer",
-		append(attrs, "status", resp.StatusCode, "neutron_request", resp.Header.Get(requestIDHeader))...)
-	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+		append(attrs, observe.Status, resp.StatusCode, "neutron_request", resp.Header.Get(requestIDHeader))...)
+	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer + 1}
 	return resp, nil
 }
 
