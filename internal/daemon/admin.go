@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"kuryr/internal/courier"
+)
+
+// Status is what the admin API tells at /v1/status.
+type Status struct {
+	Version   string         `json:"version"`
+	Host      string         `json:"host"`
+	StartedAt time.Time      `json:"started_at"`
+	Neutron   NeutronStatus  `json:"neutron"`
+	Health    []Condition    `json:"health"`
+	Notices   []string       `json:"notices"`
+	Courier   courier.Status `json:"courier"`
+}
+
+// NeutronStatus tells which Neutron is used.
+type NeutronStatus struct {
+	Kind     string `json:"kind"`               // "embedded" or "real"
+	Endpoint string `json:"endpoint,omitempty"` // "": in process only
+}
+
+// admin serves the admin API.
+//
+//	GET /healthz    200 while the process answers
+//	GET /readyz     200 when all conditions are well, else 503 and a line for each that is not
+//	GET /v1/status  a Status
+func (d *daemon) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", d.readyz)
+	mux.HandleFunc("GET /v1/status", d.status)
+	return noWebPages(mux)
+}
+
+func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
+	var failed []Condition
+	for _, c := range d.conditions(r.Context()) {
+		if !c.OK {
+			failed = append(failed, c)
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if len(failed) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, c := range failed {
+		fmt.Fprintf(w, "%s: %s\n", c.Name, c.Detail)
+	}
+}
+
+func (d *daemon) status(w http.ResponseWriter, r *http.Request) {
+	s := Status{
+		Version:   d.opt.Version,
+		Host:      d.cfg.Host,
+		StartedAt: d.started,
+		Neutron:   NeutronStatus{Kind: d.kind, Endpoint: d.cfg.EndpointOverride},
+		Health:    d.conditions(r.Context()),
+		Courier:   d.courier.Status(),
+	}
+	if d.kind == "embedded" && d.cfg.NeutronListen != "" {
+		s.Neutron.Endpoint = "http://" + d.cfg.NeutronListen
+	}
+	s.Notices = s.notices()
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(s) // who has hung up needs no answer
+}

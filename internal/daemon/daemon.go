@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"kuryr/internal/binding"
+	"kuryr/internal/config"
+	"kuryr/internal/courier"
+	"kuryr/internal/docker"
+	"kuryr/internal/journal"
+	"kuryr/internal/link"
+	"kuryr/internal/neutron"
+	"kuryr/internal/observe"
+)
+
+// Options of Run.
+type Options struct {
+	Log     *slog.Logger // required
+	Version string       // as the admin API tells it
+	Ready   func()       // called once, when all sockets are served; may be nil
+}
+
+// daemon is one run. Its fields are set while it starts, by one goroutine, and
+// read only from then on.
+type daemon struct {
+	cfg     config.Config
+	opt     Options
+	log     *slog.Logger
+	started time.Time
+
+	journal *journal.Journal
+	links   *link.Links
+	neutron *neutron.Client
+	kind    string // of Neutron: "embedded" or "real"
+	api     http.Handler
+	courier *courier.Courier
+	parts   []*part
+	probe   *probe
+	socket  *socket // Docker's
+
+	background context.Context // of the parts
+	halt       context.CancelFunc
+	running    sync.WaitGroup // the parts
+	closers    []closer
+}
+
+// closer undoes one step of the start.
+type closer struct {
+	what  string
+	close func() error
+}
+
+// Run serves container engines until ctx ends, then answers what is in flight,
+// and returns nil. It returns an error when it can't start, or can't go on.
+func Run(ctx context.Context, cfg config.Config, o Options) error {
+	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now()}
+	d.background, d.halt = context.WithCancel(context.WithoutCancel(ctx))
+	defer d.halt()
+	defer d.close()
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	return d.serve(ctx)
+}
+
+// open brings up all that stands behind the sockets.
+func (d *daemon) open(ctx context.Context) error {
+	if err := d.openState(); err != nil {
+		return err
+	}
+	if err := d.openLinks(); err != nil {
+		return err
+	}
+	if err := d.openNeutron(ctx); err != nil {
+		return err
+	}
+	binder := binding.New(d.links, binding.Options{Log: d.log})
+	d.keep("firewall", binder.Run, binder.Health)
+	d.courier = courier.New(
+		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},
+		courier.Options{
+			Host:           d.cfg.Host,
+			DefaultPoolV4:  d.cfg.DefaultPoolV4,
+			DefaultPoolV6:  d.cfg.DefaultPoolV6,
+			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
+			EnableDHCP:     d.cfg.EnableDHCP,
+			Log:            d.log,
+		})
+	d.onClose("the courier", func() error { d.courier.Close(); return nil })
+	return d.courier.Start(ctx)
+}
+
+// openState takes the state directory for this process alone.
+func (d *daemon) openState() error {
+	dir := filepath.Join(d.cfg.StateDir, "journal")
+	if err := makeStateDirs(d.cfg.StateDir, dir); err != nil {
+		return err
+	}
+	var err error
+	d.journal, err = journal.Open(filepath.Join(dir, "entries"), journal.Options{Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.onClose("the journal", d.journal.Close)
+	return nil
+}
+
+// makeStateDirs makes directories that are root's alone.
+func makeStateDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return &courier.Error{Op: "make the state directory", Subject: dir, Public: cause(err), Err: err}
+		}
+	}
+	return nil
+}
+
+func (d *daemon) openLinks() error {
+	var err error
+	d.links, err = link.New(link.Options{Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.onClose("the links", func() error { d.links.Close(); return nil })
+	return nil
+}
+
+// engine is what Docker calls.
+func (d *daemon) engine() http.Handler {
+	return docker.New(d.courier, docker.Options{
+		Scope:              d.cfg.CapabilityScope,
+		LocalAddressSpace:  d.cfg.LocalAddressSpace,
+		GlobalAddressSpace: d.cfg.GlobalAddressSpace,
+		LinkPrefix:         d.cfg.VethDstPrefix,
+		RequiresMACAddress: d.cfg.RequiresMACAddress,
+		Timeout:            d.cfg.RequestTimeout,
+		Log:                d.log,
+	})
+}
+
+func (d *daemon) onClose(what string, f func() error) {
+	d.closers = append(d.closers, closer{what, f})
+}
+
+// close undoes the start, the last step first.
+func (d *daemon) close() {
+	for len(d.closers) > 0 {
+		c := d.closers[len(d.closers)-1]
+		d.closers = d.closers[:len(d.closers)-1]
+		if err := c.close(); err != nil {
+			d.log.Error("cannot close "+c.what, observe.Err, err)
+		}
+	}
+}

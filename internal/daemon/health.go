@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Condition is one thing that Kuryr needs to be well.
+type Condition struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"` // why not
+}
+
+func conditionOf(name string, err error) Condition {
+	if err != nil {
+		return Condition{Name: name, Detail: err.Error()}
+	}
+	return Condition{Name: name, OK: true}
+}
+
+// conditions tells how Kuryr fares now.
+func (d *daemon) conditions(ctx context.Context) []Condition {
+	all := []Condition{
+		conditionOf("neutron", d.probe.result(ctx)),
+		conditionOf("journal", d.journal.Err()),
+		conditionOf("docker socket", d.socket.check()),
+	}
+	for _, p := range d.parts {
+		all = append(all, p.condition())
+	}
+	return all
+}
+
+const (
+	// probeAge is how long a probe's result is told without asking again.
+	probeAge = 3 * time.Second
+	// probeTimeout is less than the patience of who asks for the status.
+	probeTimeout = 5 * time.Second
+)
+
+// probe asks whether something answers, rarely however often it is looked at.
+// Who comes while it asks waits for the same answer.
+type probe struct {
+	ask func(context.Context) error
+
+	mu  sync.Mutex // guards what follows, and is held while it asks
+	at  time.Time
+	err error
+}
+
+// result returns why there was no answer, nil if there was one. It is not cut
+// short when ctx ends, since others wait for it too.
+func (p *probe) result(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at.IsZero() || time.Since(p.at) >= probeAge {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		p.err, p.at = p.ask(ctx), time.Now()
+	}
+	return p.err
+}
+
+// notices tells what works otherwise than a user may expect.
+func (s *Status) notices() []string {
+	notices := []string{}
+	published := 0
+	for _, a := range s.Courier.Attachments {
+		published += a.Published
+	}
+	if published > 0 {
+		notices = append(notices, fmt.Sprintf("%s no effect: networks have no router yet (docker run -p)",
+			count(published, "published port has", "published ports have")))
+	}
+	if s.Courier.Pending > 0 && s.Courier.LastError != "" {
+		notices = append(notices, fmt.Sprintf("%s tried again: %s",
+			count(s.Courier.Pending, "removal is being", "removals are being"), s.Courier.LastError))
+	}
+	return notices
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,215 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"kuryr/internal/courier"
+	"kuryr/internal/observe"
+)
+
+const (
+	// readHeaderTimeout bounds how long a connection may take over a request's
+	// first lines. There is no other limit: a call has its own deadline, and an
+	// idle connection is the engine's to close. Closing it here could cross
+	// with a request, which Docker would repeat without its body.
+	readHeaderTimeout = 10 * time.Second
+	maxHeader         = 16 << 10 // bytes
+	// drainMargin is added to the deadline of a call to have the time in which
+	// those in flight are answered when the daemon stops.
+	drainMargin = time.Second
+)
+
+// server is one socket with what answers there.
+type server struct {
+	name     string
+	engine   bool // it serves container engines
+	listener net.Listener
+	http     *http.Server
+}
+
+func newServer(name string, l net.Listener, h http.Handler, log *slog.Logger) *server {
+	return &server{name: name, listener: l, http: &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}
+}
+
+// run serves until shutdown; it then returns nil.
+func (s *server) run() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return &courier.Error{Op: "serve", Subject: s.name, Public: cause(err), Err: err}
+	}
+	return nil
+}
+
+// shutdown stops listening at once, answers what is in flight, and hangs up on
+// whoever is left when ctx ends.
+func (s *server) shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.http.Close()
+	}
+	return err
+}
+
+// shutdownAll shuts servers down side by side, within d.
+func shutdownAll(d time.Duration, log *slog.Logger, servers ...*server) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, s := range servers {
+		wg.Go(func() {
+			if err := s.shutdown(ctx); err != nil {
+				log.Warn("hung up on calls that took too long", "server", s.name, observe.Err, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// serve opens the sockets, Docker's own last, and serves until ctx ends.
+func (d *daemon) serve(ctx context.Context) error {
+	servers, err := d.listen()
+	if err != nil {
+		for _, s := range servers {
+			s.listener.Close()
+		}
+		return err
+	}
+	failed := make(chan error, len(servers))
+	var running sync.WaitGroup
+	for _, s := range servers {
+		running.Go(func() {
+			if err := s.run(); err != nil {
+				failed <- err
+			}
+		})
+	}
+	d.log.Info("kuryr is ready", observe.Version, d.opt.Version, observe.Host, d.cfg.Host, "neutron", d.kind, observe.Listen, names(servers))
+	if d.opt.Ready != nil {
+		d.opt.Ready()
+	}
+	select {
+	case <-ctx.Done():
+		d.log.Info("kuryr is stopping")
+		err = nil
+	case err = <-failed:
+	}
+	// Engines first; who looks on may do so until they are answered.
+	var engines, others []*server
+	for _, s := range servers {
+		if s.engine {
+			engines = append(engines, s)
+		} else {
+			others = append(others, s)
+		}
+	}
+	shutdownAll(d.cfg.RequestTimeout+drainMargin, d.log, engines...)
+	shutdownAll(probeTimeout, d.log, others...)
+	running.Wait()
+	return err
+}
+
+// listen opens all sockets. With an error it returns those that it has opened.
+func (d *daemon) listen() (servers []*server, err error) {
+	add := func(name string, l net.Listener, h http.Handler) *server {
+		s := newServer(name, l, h, d.log)
+		servers = append(servers, s)
+		return s
+	}
+	if d.api != nil && d.cfg.NeutronListen != "" {
+		l, err := listenTCP(d.cfg.NeutronListen)
+		if err != nil {
+			return servers, err
+		}
+		add("http://"+d.cfg.NeutronListen, l, localOnly(d.api))
+		d.log.Warn("the embedded Neutron has no authentication: every user of this host can use it", observe.Listen, d.cfg.NeutronListen)
+	}
+	admin, err := listenUnix(d.cfg.AdminSocket, d.cfg.SocketGroup)
+	if err != nil {
+		return servers, err
+	}
+	add(d.cfg.AdminSocket, admin, d.admin())
+	engine := d.engine()
+	if d.cfg.KuryrURI != "" {
+		u, err := url.Parse(d.cfg.KuryrURI)
+		if err != nil {
+			return servers, &courier.Error{Kind: courier.Invalid, Op: "listen on", Subject: d.cfg.KuryrURI, Err: err}
+		}
+		l, err := listenTCP(u.Host)
+		if err != nil {
+			return servers, err
+		}
+		add(d.cfg.KuryrURI, l, localOnly(engine)).engine = true
+	}
+	if d.socket, err = listenUnix(d.cfg.DockerSocket, d.cfg.SocketGroup); err != nil {
+		return servers, err
+	}
+	add(d.cfg.DockerSocket, d.socket, engine).engine = true
+	return servers, nil
+}
+
+func names(servers []*server) []string {
+	all := make([]string, len(servers))
+	for i, s := range servers {
+		all[i] = s.name
+	}
+	return all
+}
+
+func listenTCP(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &courier.Error{Kind: courier.Conflict, Op: "listen on", Subject: address, Public: cause(err), Err: err,
+			Hint: "choose an address and port of this host that are free"}
+	}
+	return l, nil
+}
+
+// noWebPages refuses requests that a browser sends for a page: their authors
+// are not who may use this host's sockets.
+func noWebPages(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header["Origin"] != nil {
+			http.Error(w, "requests of web pages are refused", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// localOnly refuses, on a loopback address, requests for a host by name: a
+// page whose name suddenly leads here (DNS rebinding) needs no Origin to read.
+func localOnly(h http.Handler) http.Handler {
+	return noWebPages(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !local(r.Host) {
+			http.Error(w, "requests for a host other than this one are refused", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+}
+
+// local reports whether a Host header names this host as such. Docker 20.10
+// sends an empty one.
+func local(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if name == "" || name == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(name)
+	return err == nil && a.IsLoopback()
+}
