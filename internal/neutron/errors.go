@@ -44,7 +44,7 @@ func (a *answer) Error() string {
 
 // errAnswer marks an answer that is not what the API promises. Whether the
 // request had its effect is unknown.
-var errAnswer = errors.New("Neutron's answer makes no sense")
+var errAnswer = errors.New("the answer of Neutron makes no sense")
 
 // fail makes the courier's error of what a request failed with; nil stays nil.
 func (c *Client) fail(err error, op, subject string) error {
