@@ -10,7 +10,7 @@ help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 build: ## build the one static binary, bin/kuryr
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/kuryr
+	CGO_ENABLED=0 go build -trimpath -buildvcs=auto -o bin/ ./cmd/kuryr
 
 packages: ## install the Debian packages that tests and the demo need (root)
 	test/packages.sh

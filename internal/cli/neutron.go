@@ -29,6 +29,8 @@ uses it when kuryr.conf has auth_type = none and its URL as endpoint_override.`,
 	flags.Var(listen, "listen", "loopback ADDRESS:PORT, or unix:///PATH (required)")
 	state := &setting{value: "DIRECTORY"}
 	flags.Var(state, "state-dir", "directory of the database (required)")
+	host := &setting{value: "NAME"}
+	flags.Var(host, "host", "the binding:host_id whose ports it binds (default: the host name)")
 	verbose := flags.Bool("debug", false, "log the details of every call too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkNeutronFlags(listen.text, state.text); err != nil {
@@ -37,6 +39,7 @@ uses it when kuryr.conf has auth_type = none and its URL as endpoint_override.`,
 		return daemon.RunNeutron(cmd.Context(), daemon.NeutronOptions{
 			Listen:   listen.text,
 			StateDir: state.text,
+			Host:     host.text,
 			Log:      newLogger(cmd.ErrOrStderr(), *verbose),
 		})
 	}
