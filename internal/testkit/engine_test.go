@@ -77,8 +77,14 @@ func TestSweep(t *testing.T) {
 	if err := m.Close(ctx); err != nil {
 		t.Error(err)
 	}
-	if <-p.exited; p.err == nil {
-		t.Error("the abandoned process ended by itself, not by SIGKILL")
+	select {
+	case <-p.exited:
+		if p.err == nil {
+			t.Error("the abandoned process ended by itself, not by SIGKILL")
+		}
+	case <-time.After(10 * time.Second):
+		p.kill()
+		t.Error("the abandoned process lives on")
 	}
 	checkGone(t, abandoned)
 	checkGone(t, m)

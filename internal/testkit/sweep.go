@@ -80,12 +80,18 @@ func sweep(ctx context.Context) error {
 // killAll ends every process that belongs to the machine in dir: those that
 // have the directory on their command line (daemons and the shims that they
 // start), and those whose root file system lies in it (containers).
+//
+// A process that is just turning into another program has no command line for
+// a moment: it is over when nothing is seen twice.
 func killAll(dir string) error {
 	deadline := time.Now().Add(10 * time.Second)
-	for {
+	for unseen := 0; unseen < 2; time.Sleep(20 * time.Millisecond) {
 		pids, err := processesOf(dir)
-		if err != nil || len(pids) == 0 {
+		if err != nil {
 			return err
+		}
+		if unseen++; len(pids) > 0 {
+			unseen = 0
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes %v of %s do not end", pids, dir)
@@ -95,8 +101,8 @@ func killAll(dir string) error {
 				return err
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
+	return nil
 }
 
 func processesOf(dir string) ([]int, error) {
