@@ -84,9 +84,9 @@ func (st *stage) build(ctx context.Context) error {
 	commands := [][]string{
 		{"network", "create", "-d", k, "--ipam-driver", k, "--subnet", "10.10.0.0/24", "--ipv6", "--subnet", "fd10::/64", "red"},
 		{"network", "create", "-d", k, "--ipam-driver", k, "--ipv6", "blue"},
-		{"run", "-d", "--name", "a", "--network", "red", testkit.Image},
-		{"run", "-d", "--name", "b", "--network", "red", "--ip", "10.10.0.42", testkit.Image},
-		{"run", "-d", "--name", "c", "--network", "blue", testkit.Image},
+		{"run", "-d", "--name", "alice", "--network", "red", testkit.Image},
+		{"run", "-d", "--name", "bob", "--network", "red", "--ip", "10.10.0.42", testkit.Image},
+		{"run", "-d", "--name", "carol", "--network", "blue", testkit.Image},
 	}
 	for _, c := range commands {
 		if _, err := st.docker(ctx, c...); err != nil {
@@ -206,7 +206,7 @@ func (st *stage) showStatus(ctx context.Context) error {
 // remove removes all that build made, and checks that nothing is left.
 func (st *stage) remove(ctx context.Context, before testkit.Inventory) error {
 	st.title("Nothing is left")
-	if _, err := st.docker(ctx, "rm", "-f", "a", "b", "c"); err != nil {
+	if _, err := st.docker(ctx, "rm", "-f", "alice", "bob", "carol"); err != nil {
 		return err
 	}
 	if _, err := st.docker(ctx, "network", "rm", "red", "blue"); err != nil {
@@ -231,7 +231,7 @@ func (st *stage) remove(ctx context.Context, before testkit.Inventory) error {
 		}
 		st.check("no "+k.what, ok)
 	}
-	names := "name=^" + st.real("") + "(a|b|c|red|blue)$"
+	names := "name=^" + st.real("") + "(alice|bob|carol|red|blue)$"
 	containers, err1 := st.engine.Docker(ctx, "ps", "--all", "--quiet", "--filter", names)
 	networks, err2 := st.engine.Docker(ctx, "network", "ls", "--quiet", "--filter", names)
 	st.check("no container and no network in Docker", err1 == nil && err2 == nil && containers+networks == "")

@@ -33,7 +33,7 @@ func setUp(ctx context.Context, s *screen) (_ *stage, err error) {
 		return nil, errors.New("the demo needs root, for Docker and for network interfaces")
 	}
 	st := &stage{screen: s, containers: []container{
-		{name: "a", network: "red"}, {name: "b", network: "red"}, {name: "c", network: "blue"},
+		{name: "alice", network: "red"}, {name: "bob", network: "red"}, {name: "carol", network: "blue"},
 	}}
 	defer func() {
 		if err != nil {
@@ -127,7 +127,7 @@ func (st *stage) docker(ctx context.Context, args ...string) (string, error) {
 	args = slices.Clone(args)
 	for i, a := range args {
 		switch a {
-		case "a", "b", "c", "red", "blue":
+		case "alice", "bob", "carol", "red", "blue":
 			args[i] = st.real(a)
 		}
 	}

@@ -88,21 +88,21 @@ func TestKillUnderEngine(t *testing.T) {
 	}
 	n := h.network("net", "--subnet", "10.80.0.0/24", "--ipv6", "--subnet", "fd80::/64")
 	kill() // between create and run
-	a := n.run("a")
+	a := n.run("alice")
 	kill() // while a container runs
-	b := n.run("b", "--ip", "10.80.0.20")
+	b := n.run("bob", "--ip", "10.80.0.20")
 	a.reaches("10.80.0.20")
 	a.reaches(b.ip6())
 	if p := n.port("10.80.0.20"); p.MAC != b.nic().MAC || p.Status != "ACTIVE" {
 		t.Errorf("b's port is %+v, its MAC address %s", p, b.nic().MAC)
 	}
-	h.docker("stop", "--time", "1", "b")
+	h.docker("stop", "--time", "1", "bob")
 	kill() // between stop and rm
-	h.docker("start", "b")
+	h.docker("start", "bob")
 	b.reaches(a.ip4())
 	kill()
 	b.remove()
-	n.run("c", "--ip", "10.80.0.20").remove()
+	n.run("carol", "--ip", "10.80.0.20").remove()
 	a.remove()
 	kill() // between the last rm and network rm
 	n.remove()
@@ -113,11 +113,11 @@ func TestKillUnderEngine(t *testing.T) {
 func TestContainersOutliveKuryr(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.81.0.0/24")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	target, pings := b.ip4(), make(chan error, 1)
 	go func() {
 		// 60 pings in 3 s, of which none may be lost.
-		out, err := h.try("exec", "a", "ping", "-c", "60", "-i", "0.05", "-W", "1", target)
+		out, err := h.try("exec", "alice", "ping", "-c", "60", "-i", "0.05", "-W", "1", target)
 		if err == nil && !strings.Contains(out, " 0% packet loss") {
 			err = fmt.Errorf("packets were lost:\n%s", out)
 		}
@@ -141,7 +141,7 @@ func TestContainersOutliveKuryr(t *testing.T) {
 	if err := h.kuryr.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	n.run("c").reaches(a.ip4())
+	n.run("carol").reaches(a.ip4())
 }
 
 // Kuryr is killed again and again while the engine starts and removes

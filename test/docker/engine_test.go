@@ -27,9 +27,9 @@ func TestEngineRestart(t *testing.T) {
 			h.restartEngine((*testkit.Engine).Stop, options)
 
 			n := h.network("net", "--subnet", "10.70.0.0/24", "--ipv6", "--subnet", "fd70::/64")
-			n.run("a", "--ip", "10.70.0.10")
-			n.run("b", "--ip", "10.70.0.20", "--restart", "always")
-			a, b := container{h, "a"}, container{h, "b"}
+			n.run("alice", "--ip", "10.70.0.10")
+			n.run("bob", "--ip", "10.70.0.20", "--restart", "always")
+			a, b := container{h, "alice"}, container{h, "bob"}
 			a.reaches("10.70.0.20")
 			port := n.port("10.70.0.10").ID
 
@@ -39,16 +39,16 @@ func TestEngineRestart(t *testing.T) {
 					t.Errorf("a's port is %s, was %s, though it ran on", got, port)
 				}
 			} else {
-				h.docker("start", "a")
+				h.docker("start", "alice")
 			}
 			h.eventually("b runs", func() bool {
-				return h.docker("inspect", "--format", "{{.State.Running}}", "b") == "true"
+				return h.docker("inspect", "--format", "{{.State.Running}}", "bob") == "true"
 			})
 			a.reaches("10.70.0.20")
 			b.reaches(a.ip6())
 			h.eventually("the gateways, a and b have ports, nobody else", func() bool { return len(n.ports()) <= 4 })
 
-			c := n.run("c")
+			c := n.run("carol")
 			c.reaches("10.70.0.10")
 			for _, gone := range []container{a, b, c} {
 				gone.remove()

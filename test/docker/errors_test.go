@@ -17,13 +17,13 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want []string // in the line that docker shows
 	}{
-		{"address taken", h.runArgs("x", "--network", "net", "--ip", "10.40.0.4"), []string{"cannot", "10.40.0.4"}},
-		{"gateway's address", h.runArgs("x", "--network", "net", "--ip", "10.40.0.1"), []string{"cannot", "10.40.0.1"}},
-		{"address outside", h.runArgs("x", "--network", "net", "--ip", "10.41.0.4"), []string{"10.41.0.4"}},
-		{"network's own address", h.runArgs("x", "--network", "net", "--ip", "10.40.0.0"), []string{"cannot", "10.40.0.0"}},
-		{"broadcast address", h.runArgs("x", "--network", "net", "--ip", "10.40.0.7"), []string{"cannot", "10.40.0.7"}},
-		{"MAC address taken", h.runArgs("x", "--network", "net", "--mac-address", "02:40:00:00:00:04"), []string{"cannot", "02:40:00:00:00:04"}},
-		{"multicast MAC address", h.runArgs("x", "--network", "net", "--mac-address", "03:40:00:00:00:04"), []string{"cannot", "03:40:00:00:00:04"}},
+		{"address taken", h.runArgs("guest", "--network", "net", "--ip", "10.40.0.4"), []string{"cannot", "10.40.0.4"}},
+		{"gateway's address", h.runArgs("guest", "--network", "net", "--ip", "10.40.0.1"), []string{"cannot", "10.40.0.1"}},
+		{"address outside", h.runArgs("guest", "--network", "net", "--ip", "10.41.0.4"), []string{"10.41.0.4"}},
+		{"network's own address", h.runArgs("guest", "--network", "net", "--ip", "10.40.0.0"), []string{"cannot", "10.40.0.0"}},
+		{"broadcast address", h.runArgs("guest", "--network", "net", "--ip", "10.40.0.7"), []string{"cannot", "10.40.0.7"}},
+		{"MAC address taken", h.runArgs("guest", "--network", "net", "--mac-address", "02:40:00:00:00:04"), []string{"cannot", "02:40:00:00:00:04"}},
+		{"multicast MAC address", h.runArgs("guest", "--network", "net", "--mac-address", "03:40:00:00:00:04"), []string{"cannot", "03:40:00:00:00:04"}},
 		{"subnet too small", h.networkArgs("x", "--subnet", "10.42.0.0/32"), []string{"10.42.0.0/32"}},
 		{"gateway outside", h.networkArgs("x", "--subnet", "10.42.0.0/24", "--gateway", "10.43.0.1"), []string{"10.43.0.1"}},
 		{"auxiliary address twice", h.networkArgs("x", "--subnet", "10.42.0.0/24", "--gateway", "10.42.0.1", "--aux-address", "a=10.42.0.1"), []string{"10.42.0.1"}},
@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.fails(tt.want, tt.args...)
-			if _, err := h.try("rm", "--force", "x"); err != nil {
+			if _, err := h.try("rm", "--force", "guest"); err != nil {
 				t.Error(err)
 			}
 			h.kuryr.AssertNothingLeft(t, before, gone)
@@ -52,10 +52,10 @@ func TestRefusals(t *testing.T) {
 func TestPoolExhausted(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.44.0.0/29")
-	for _, name := range []string{"a", "b", "c", "d", "e"} {
+	for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
 		n.run(name)
 	}
-	line := h.fails([]string{"cannot", "10.44.0.0/29"}, h.runArgs("f", "--network", "net")...)
+	line := h.fails([]string{"cannot", "10.44.0.0/29"}, h.runArgs("frank", "--network", "net")...)
 	if strings.Contains(line, "{") {
 		t.Errorf("a raw body is shown to the user: %s", line)
 	}
@@ -76,7 +76,7 @@ func TestPublishedPortIsNoticed(t *testing.T) {
 	if got := notices(); strings.Contains(got, "publish") {
 		t.Errorf("before a port is published the notices are: %s", got)
 	}
-	c := n.run("c", "--publish", "18080:80")
+	c := n.run("carol", "--publish", "18080:80")
 	if got := notices(); !strings.Contains(got, "publish") {
 		t.Errorf("while a port is published the notices are: %q", got)
 	}
@@ -88,7 +88,7 @@ func TestPublishedPortIsNoticed(t *testing.T) {
 func TestStatusForPeople(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.46.0.0/24")
-	c := n.run("c")
+	c := n.run("carol")
 	out, err := h.kuryr.CLI(t.Context(), "status", "--admin-socket", h.kuryr.AdminSocket())
 	if err != nil {
 		t.Fatal(err)

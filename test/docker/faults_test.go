@@ -91,19 +91,19 @@ func operations() []operation {
 			name:    "container start",
 			prepare: makeNet,
 			do: func(h *host) (string, error) {
-				return h.try(h.runArgs("c", "--network", "net", "--ip", "10.90.0.9", "--mac-address", "02:90:00:00:00:09")...)
+				return h.try(h.runArgs("carol", "--network", "net", "--ip", "10.90.0.9", "--mac-address", "02:90:00:00:00:09")...)
 			},
 			check: func(h *host) {
-				if got := (container{h, "c"}).nic().MAC; got != "02:90:00:00:00:09" {
+				if got := (container{h, "carol"}).nic().MAC; got != "02:90:00:00:00:09" {
 					h.t.Errorf("MAC address %s, want the wished one", got)
 				}
 			},
-			undo: func(h *host) { h.docker("rm", "--force", "c"); removeNet(h) },
+			undo: func(h *host) { h.docker("rm", "--force", "carol"); removeNet(h) },
 		},
 		{
 			name:    "container removal",
-			prepare: func(h *host) { makeNet(h); onNet(h).run("c") },
-			do:      func(h *host) (string, error) { return h.try("rm", "--force", "c") },
+			prepare: func(h *host) { makeNet(h); onNet(h).run("carol") },
+			do:      func(h *host) (string, error) { return h.try("rm", "--force", "carol") },
 			undo:    removeNet,
 			removes: true,
 		},
@@ -220,28 +220,28 @@ func TestNeutronHangs(t *testing.T) {
 	n := h.network("net", "--subnet", "10.92.0.0/24")
 	proxy.Watch(testkit.FailFrom(1, testkit.Fault{Delay: time.Minute}, testkit.Fault{Delay: time.Minute}))
 	began := time.Now()
-	h.fails([]string{"cannot"}, h.runArgs("c", "--network", "net")...)
+	h.fails([]string{"cannot"}, h.runArgs("carol", "--network", "net")...)
 	if took := time.Since(began); took > callDeadline+5*time.Second {
 		t.Errorf("docker run failed after %s, want about %s", took, callDeadline)
 	}
 	proxy.Watch(nil)
-	n.run("d").remove()
+	n.run("dave").remove()
 }
 
 // Neutron is killed and comes back, with its state; what ran goes on running.
 func TestNeutronDies(t *testing.T) {
 	h, _, server := newFaultyHost(t)
 	n := h.network("net", "--subnet", "10.93.0.0/24")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	server.Kill()
 	a.reaches(b.ip4())
-	h.fails([]string{"cannot"}, h.runArgs("c", "--network", "net")...)
+	h.fails([]string{"cannot"}, h.runArgs("carol", "--network", "net")...)
 	b.remove() // Docker says it is gone, and does not ask again
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.eventually("b's port is gone", func() bool { return len(n.ports()) == 2 })
-	n.run("d").reaches(a.ip4())
+	n.run("dave").reaches(a.ip4())
 	if p := n.port(a.ip4()); p.Status != "ACTIVE" {
 		t.Errorf("a's port is %s after Neutron is back, want ACTIVE", p.Status)
 	}

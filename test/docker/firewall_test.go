@@ -15,7 +15,7 @@ func TestFirewallRule(t *testing.T) {
 	h := newHost(t)
 	x := h.network("x", "--subnet", "10.50.0.0/24")
 	y := h.network("y", "--subnet", "10.51.0.0/24")
-	a, b := x.run("a"), x.run("b")
+	a, b := x.run("alice"), x.run("bob")
 	a.reaches(b.ip4())
 	if len(h.rules()) == 0 {
 		t.Error("no rule in DOCKER-USER while containers run")
@@ -31,7 +31,7 @@ func TestFirewallRule(t *testing.T) {
 	b.remove()
 	x.remove()
 	// The other network's containers still need theirs.
-	c, d := y.run("c"), y.run("d")
+	c, d := y.run("carol"), y.run("dave")
 	c.reaches(d.ip4())
 	c.remove()
 	d.remove()
@@ -55,7 +55,7 @@ func TestUsersRuleStays(t *testing.T) {
 	rule := []string{"DOCKER-USER", "-s", "198.51.100.0/24", "-j", "DROP"}
 	h.iptables(append([]string{"-I"}, rule...)...)
 	n := h.network("net", "--subnet", "10.52.0.0/24")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	a.reaches(b.ip4())
 	a.remove()
 	b.remove()

@@ -33,22 +33,22 @@ func TestConnectDisconnect(t *testing.T) {
 	h := newHost(t)
 	x := h.network("x", "--subnet", "10.32.0.0/24")
 	y := h.network("y", "--subnet", "10.33.0.0/24")
-	c, onX, onY := x.run("c"), x.run("on-x"), y.run("on-y")
+	c, onX, onY := x.run("carol"), x.run("on-x"), y.run("on-y")
 	for range 3 {
-		h.docker("network", "connect", "y", "c")
+		h.docker("network", "connect", "y", "carol")
 		c.reaches(onX.ip4())
 		c.reaches(onY.ip4())
 		if got := len(c.nics()); got != 2 {
 			t.Errorf("%d interfaces while connected, want 2", got)
 		}
-		h.docker("network", "disconnect", "y", "c")
+		h.docker("network", "disconnect", "y", "carol")
 		c.reaches(onX.ip4())
 		c.isCutOff(onY.ip4())
 		h.eventually("only on-y and the gateway have ports on y", func() bool { return len(y.ports()) == 2 })
 	}
 	// Away from the network that it started on, too.
-	h.docker("network", "connect", "y", "c")
-	h.docker("network", "disconnect", "x", "c")
+	h.docker("network", "connect", "y", "carol")
+	h.docker("network", "disconnect", "x", "carol")
 	c.reaches(onY.ip4())
 	c.isCutOff(onX.ip4())
 }
@@ -57,9 +57,9 @@ func TestConnectDisconnect(t *testing.T) {
 func TestRestart(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.34.0.0/24")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	for range 3 {
-		h.docker("restart", "--time", "1", "a")
+		h.docker("restart", "--time", "1", "alice")
 		a.reaches(b.ip4())
 		b.reaches(a.ip4())
 		if p := n.port(a.ip4()); p.MAC != a.nic().MAC {
@@ -67,7 +67,7 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	h.eventually("there are ports for the gateway, a and b alone", func() bool { return len(n.ports()) == 3 })
-	h.docker("stop", "--time", "1", "a")
+	h.docker("stop", "--time", "1", "alice")
 	h.eventually("a's port is gone", func() bool { return len(n.ports()) == 2 })
 }
 
@@ -76,10 +76,10 @@ func TestRestart(t *testing.T) {
 func TestRestartFixed(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.35.0.0/24", "--ipv6", "--subnet", "fd35::/64")
-	b := n.run("b")
-	a := n.run("a", "--ip", "10.35.0.50", "--ip6", "fd35::50", "--mac-address", "02:35:00:00:00:50")
+	b := n.run("bob")
+	a := n.run("alice", "--ip", "10.35.0.50", "--ip6", "fd35::50", "--mac-address", "02:35:00:00:00:50")
 	for range 5 {
-		h.docker("restart", "--time", "1", "a")
+		h.docker("restart", "--time", "1", "alice")
 	}
 	nic := a.nic()
 	if nic.MAC != "02:35:00:00:00:50" || a.ip4() != "10.35.0.50" || a.ip6() != "fd35::50" {
@@ -100,7 +100,7 @@ func TestFullPoolHasRoomAfterRemoval(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.36.0.0/30") // the gateway and one more
 	for range 5 {
-		c := n.run("c")
+		c := n.run("carol")
 		if got := c.ip4(); got != "10.36.0.2" {
 			t.Errorf("the only free address is 10.36.0.2, not %s", got)
 		}
@@ -112,14 +112,14 @@ func TestFullPoolHasRoomAfterRemoval(t *testing.T) {
 func TestRestartPolicy(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.37.0.0/24")
-	b := n.run("b")
-	a := n.run("a", "--restart", "always")
-	pid := h.docker("inspect", "--format", "{{.State.Pid}}", "a")
+	b := n.run("bob")
+	a := n.run("alice", "--restart", "always")
+	pid := h.docker("inspect", "--format", "{{.State.Pid}}", "alice")
 	if _, err := h.machine.Output(t.Context(), "kill", "-9", pid); err != nil {
 		t.Fatal(err)
 	}
 	h.eventually("the container runs again", func() bool {
-		now := h.docker("inspect", "--format", "{{.State.Pid}} {{.State.Running}}", "a")
+		now := h.docker("inspect", "--format", "{{.State.Pid}} {{.State.Running}}", "alice")
 		return now != pid+" true" && now[len(now)-4:] == "true"
 	})
 	a.reaches(b.ip4())
@@ -130,7 +130,7 @@ func TestRestartPolicy(t *testing.T) {
 func TestContainerNetworkMode(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.38.0.0/24")
-	a := n.run("a")
+	a := n.run("alice")
 	guest := h.run("guest", "--network", "container:a")
 	if got, want := guest.nic().MAC, a.nic().MAC; got != want {
 		t.Errorf("the guest's interface is %s, want %s", got, want)
@@ -150,7 +150,7 @@ func TestRemovalIsSwift(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []string
-	for _, name := range []string{"a", "b", "c", "d"} {
+	for _, name := range []string{"alice", "bob", "carol", "dave"} {
 		all = append(all, n.run(name).name)
 	}
 	full, err := h.kuryr.Take(t.Context())

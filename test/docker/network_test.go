@@ -20,7 +20,7 @@ func TestSubnetGatewayRange(t *testing.T) {
 	if !ok || s.Gateway != "10.10.0.254" {
 		t.Errorf("subnets in Neutron: %+v; want one of 10.10.0.0/16 with gateway 10.10.0.254", n.subnets())
 	}
-	c := n.run("c")
+	c := n.run("carol")
 	if ip, part := c.address(false), netip.MustParsePrefix("10.10.5.0/29"); !part.Contains(ip) {
 		t.Errorf("the container's address is %s, want one of %s", ip, part)
 	}
@@ -35,7 +35,7 @@ func TestSubnetGatewayRange(t *testing.T) {
 func TestPortMatchesContainer(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.11.0.0/24")
-	c := n.run("c")
+	c := n.run("carol")
 	nic := c.nic()
 	port := n.port(c.ip4())
 
@@ -51,7 +51,7 @@ func TestPortMatchesContainer(t *testing.T) {
 	h.eventually("the port is ACTIVE", func() bool { return n.port(nic.Addresses[0].Addr().String()).Status == "ACTIVE" })
 	h.fails([]string{"10.11.0.1"}, h.runArgs("thief", "--network", "net", "--ip", "10.11.0.1")...)
 
-	endpoint := h.docker("inspect", "--format", "{{with index .NetworkSettings.Networks \"net\"}}{{.IPAddress}} {{.MacAddress}}{{end}}", "c")
+	endpoint := h.docker("inspect", "--format", "{{with index .NetworkSettings.Networks \"net\"}}{{.IPAddress}} {{.MacAddress}}{{end}}", "carol")
 	if want := c.ip4() + " " + nic.MAC; endpoint != want {
 		t.Errorf("docker inspect tells %q, want %q", endpoint, want)
 	}
@@ -67,7 +67,7 @@ func TestAuxAddressesAreReserved(t *testing.T) {
 		h.fails([]string{aux}, h.runArgs("thief-"+aux, "--network", "net", "--ip", aux)...)
 	}
 	var got []string
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"alice", "bob", "carol"} {
 		got = append(got, n.run(name).ip4())
 	}
 	slices.Sort(got)
@@ -138,7 +138,7 @@ func TestRequiresMACAddress(t *testing.T) {
 func TestDualStack(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.15.0.0/24", "--ipv6", "--subnet", "fd15::/64", "--gateway", "10.15.0.1", "--gateway", "fd15::1")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	for _, c := range []container{a, b} {
 		if got, want := n.port(c.ip6()).Addresses(), c.ip4()+" "+c.ip6(); got != want {
 			t.Errorf("the port of %s has %s, want %s", c.name, got, want)
@@ -157,7 +157,7 @@ func TestDualStack(t *testing.T) {
 func TestDualStackFromDefaultPools(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--ipv6")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	if len(n.cidrs()) != 2 {
 		t.Errorf("CIDRs %v, want one of each family", n.cidrs())
 	}
@@ -169,7 +169,7 @@ func TestDualStackFromDefaultPools(t *testing.T) {
 func TestInternal(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--internal", "--subnet", "10.16.0.0/24")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	a.reaches(b.ip4())
 	want := []string{"10.16.0.0/24 dev eth0 scope link src " + a.ip4()}
 	if diff := cmp.Diff(want, a.routes("-4")); diff != "" {
@@ -224,7 +224,7 @@ func TestFreeSubnets(t *testing.T) {
 	}
 	third := h.network("third")
 	check(third)
-	a, b := third.run("a"), third.run("b")
+	a, b := third.run("alice"), third.run("bob")
 	a.reaches(b.ip4())
 	// What a removed network had may be given out again.
 	first.remove()
@@ -271,7 +271,7 @@ func TestTwoSubnets(t *testing.T) {
 	if got := n.subnets(); len(got) != 2 {
 		t.Errorf("subnets in Neutron: %+v, want two", got)
 	}
-	a, b := n.run("a", "--ip", "10.19.0.5"), n.run("b")
+	a, b := n.run("alice", "--ip", "10.19.0.5"), n.run("bob")
 	if !strings.HasPrefix(b.ip4(), "10.19.0.") {
 		t.Errorf("the address is %s, want one of the first subnet", b.ip4())
 	}
@@ -282,7 +282,7 @@ func TestTwoSubnets(t *testing.T) {
 func TestMTU(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.21.0.0/24", "--opt", "com.docker.network.driver.mtu=1400")
-	a, b := n.run("a"), n.run("b")
+	a, b := n.run("alice"), n.run("bob")
 	if got := a.nic().MTU; got != 1400 {
 		t.Errorf("the MTU of the container's link is %d, want 1400", got)
 	}
@@ -317,7 +317,7 @@ func TestHostRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := n.run("c")
+	c := n.run("carol")
 	if want := "192.0.2.0/24 via 10.24.0.9 dev eth0"; !slices.Contains(c.routes("-4"), want) {
 		t.Errorf("routes %q, want %q among them", c.routes("-4"), want)
 	}
@@ -328,7 +328,7 @@ func TestDefaultIPAM(t *testing.T) {
 	h := newHost(t)
 	h.docker("network", "create", "--driver", h.kuryr.Name, "--subnet", "10.25.0.0/24", "net")
 	n := network{h: h, name: "net", id: h.docker("network", "inspect", "--format", "{{.Id}}", "net")}
-	a, b := n.run("a"), n.run("b", "--mac-address", "02:25:00:00:00:01")
+	a, b := n.run("alice"), n.run("bob", "--mac-address", "02:25:00:00:00:01")
 	a.reaches(b.ip4())
 	if p := n.port(a.ip4()); p.MAC != a.nic().MAC {
 		t.Errorf("the port has %s, the container %s", p.MAC, a.nic().MAC)

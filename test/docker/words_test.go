@@ -224,7 +224,7 @@ func (c container) routes(family string) []string {
 	var all []string
 	for line := range strings.Lines(c.exec("ip", family, "route", "show")) {
 		line = strings.Join(strings.Fields(line), " ")
-		if !strings.HasPrefix(line, "fe80::/64 ") && !strings.HasPrefix(line, "ff00::/8 ") {
+		if !strings.HasPrefix(line, "fe80::/64 ") && !strings.Contains(line, "ff00::/8 ") {
 			all = append(all, line)
 		}
 	}
