@@ -107,11 +107,25 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 	}
 	a, err := c.reservePort(ctx, n, p, r)
 	if err != nil {
-		return netip.Prefix{}, because(op, subject, err)
+		return netip.Prefix{}, because(op, subject, advised(err, r))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return a.rec.heldIn(p.ID, n.rec)
+}
+
+// advised adds what the user can do about an address that is not to be had.
+func advised(err error, r AddressRequest) error {
+	if HintOf(err) != "" {
+		return err
+	}
+	switch k := KindOf(err); {
+	case k == Conflict && r.Address.IsValid():
+		return &Error{Kind: k, Op: "have it", Public: publicOf(err), Err: err, Hint: "choose another address, or name none"}
+	case k == Exhausted:
+		return &Error{Kind: k, Op: "have one", Public: publicOf(err), Err: err, Hint: "remove containers, or use a larger subnet"}
+	}
+	return err
 }
 
 // heldIn returns the address that the engine holds through a pool.

@@ -111,14 +111,20 @@ func because(op, subject string, err error) error {
 		return nil
 	}
 	e := &Error{Kind: KindOf(err), Op: op, Subject: subject, Hint: HintOf(err), Err: err}
+	e.Public = publicOf(err)
+	return e
+}
+
+// publicOf returns what a user may see of why err came about, or "".
+func publicOf(err error) string {
 	var cause *Error
 	switch {
 	case errors.As(err, &cause) && cause.Public != "":
-		e.Public = cause.Public
+		return cause.Public
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		e.Public = "no answer in time"
+		return "no answer in time"
 	}
-	return e
+	return ""
 }
 
 func oneLine(s string) string {

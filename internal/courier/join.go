@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -15,35 +16,27 @@ func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint En
 	}
 	c.mu.Lock()
 	a.rec.Joined, a.rec.Touched = true, time.Now()
-	net := n.rec
 	c.mu.Unlock()
 	rec := c.snapshot(a)
 	if err := c.save(ctx, noted, a); err != nil {
-		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+net.Name, err)
+		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+n.rec.Name, err)
 	}
 	routes, gateways := c.routes(ctx, n, rec)
 	return Joined{Link: ContainerEnd(rec.Port), Gateways: gateways, Routes: routes}, nil
 }
 
-// routes reads the host routes afresh, and falls back to what the subnets
-// had when Neutron does not answer. A default route is the gateway's business,
-// and one through the container itself would go nowhere.
+// routes reads the host routes and gateways afresh, and falls back to what the
+// subnets had when Neutron does not answer. A default route is the gateway's
+// business, and one through the container itself would go nowhere.
 func (c *Courier) routes(ctx context.Context, n *network, r attachmentRecord) ([]Route, []netip.Addr) {
+	now, err := c.Neutron.SubnetsOfNetwork(ctx, n.rec.Neutron)
+	if err != nil {
+		c.log.Warn("host routes not refreshed", "network", n.rec.Neutron, "err", err)
+	}
 	c.mu.Lock()
+	n.rec.Subnets = refreshed(n.rec.Subnets, now)
 	net := n.rec
 	c.mu.Unlock()
-	if now, err := c.Neutron.SubnetsOfNetwork(ctx, net.Neutron); err == nil {
-		fresh := make([]subnetRecord, 0, len(now))
-		for _, s := range now {
-			fresh = append(fresh, subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes})
-		}
-		net.Subnets = fresh
-		c.mu.Lock()
-		n.rec.Subnets = fresh
-		c.mu.Unlock()
-	} else {
-		c.log.Warn("host routes not refreshed", "network", net.Neutron, "err", err)
-	}
 	var routes []Route
 	for _, x := range r.Addresses {
 		s, _ := net.subnetOf(x.Address)
@@ -54,6 +47,18 @@ func (c *Courier) routes(ctx context.Context, n *network, r attachmentRecord) ([
 		}
 	}
 	return routes, net.gateways(r.addresses())
+}
+
+// refreshed returns the subnets, in their order, with what Neutron says of them now.
+func refreshed(known []subnetRecord, now []Subnet) []subnetRecord {
+	out := slices.Clone(known)
+	for _, s := range now {
+		i := slices.IndexFunc(out, func(k subnetRecord) bool { return k.ID == s.ID })
+		if i >= 0 {
+			out[i].Gateway, out[i].Routes = s.Gateway, s.HostRoutes
+		}
+	}
+	return out
 }
 
 func (c *Courier) attachmentOf(op string, network EngineNetworkID, endpoint EndpointID) (*attachment, *network, error) {

@@ -97,10 +97,14 @@ func removed(err error) (any, error) {
 }
 
 // causes renders the whole chain of an error for the log: an Error's text
-// leaves out its cause where it has something fit for the public.
+// leaves out its cause where it has something fit for the public. Rooms that
+// only pass a reason on have nothing to add.
 func causes(err error) string {
 	text := err.Error()
 	for e := errors.Unwrap(err); e != nil; e = errors.Unwrap(e) {
+		if passed, ok := e.(*courier.Error); ok && passed.Public != "" && strings.Contains(text, passed.Public) {
+			continue
+		}
 		if s := e.Error(); !strings.Contains(text, s) {
 			text += ": " + s
 		}
