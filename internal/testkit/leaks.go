@@ -97,7 +97,7 @@ func (k *Kuryr) links(ctx context.Context) ([]string, error) {
 	return lines, nil
 }
 
-var counters = regexp.MustCompile(` counter packets \d+ bytes \d+`)
+var counters = regexp.MustCompile(`counter packets \d+ bytes \d+ `)
 
 // rules lists the rules in Docker's chain for users, and all tables that are
 // named after Kuryr, in the words of `nft`.
@@ -112,7 +112,7 @@ func (k *Kuryr) rules(ctx context.Context) ([]string, error) {
 		line = strings.TrimSpace(counters.ReplaceAllString(line, ""))
 		switch {
 		case strings.HasPrefix(line, "table "):
-			table = strings.TrimSuffix(line, " {")
+			table = strings.TrimSuffix(strings.TrimPrefix(line, "table "), " {")
 		case strings.HasPrefix(line, "chain "):
 			chain = strings.TrimSuffix(strings.TrimPrefix(line, "chain "), " {")
 		case line == "" || line == "}":

@@ -94,7 +94,7 @@ func TestKillUnderEngine(t *testing.T) {
 	a.reaches("10.80.0.20")
 	a.reaches(b.ip6())
 	if p := n.port("10.80.0.20"); p.MAC != b.nic().MAC || p.Status != "ACTIVE" {
-		t.Errorf("b's port is %+v, its MAC address %s", p, b.nic().MAC)
+		t.Errorf("bob's port is %+v, its MAC address %s", p, b.nic().MAC)
 	}
 	h.docker("stop", "--time", "1", "bob")
 	kill() // between stop and rm

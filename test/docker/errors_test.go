@@ -48,14 +48,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A full pool is refused in one line that names it.
+// A full pool is refused in one line that says what helps.
 func TestPoolExhausted(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.44.0.0/29")
 	for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
 		n.run(name)
 	}
-	line := h.fails([]string{"cannot", "10.44.0.0/29"}, h.runArgs("frank", "--network", "net")...)
+	line := h.fails([]string{"cannot", "No more IP addresses", "use a larger subnet"}, h.runArgs("frank", "--network", "net")...)
 	if strings.Contains(line, "{") {
 		t.Errorf("a raw body is shown to the user: %s", line)
 	}

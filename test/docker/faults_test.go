@@ -240,9 +240,9 @@ func TestNeutronDies(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h.eventually("b's port is gone", func() bool { return len(n.ports()) == 2 })
+	h.eventually("bob's port is gone", func() bool { return len(n.ports()) == 1 })
 	n.run("dave").reaches(a.ip4())
 	if p := n.port(a.ip4()); p.Status != "ACTIVE" {
-		t.Errorf("a's port is %s after Neutron is back, want ACTIVE", p.Status)
+		t.Errorf("alice's port is %s after Neutron is back, want ACTIVE", p.Status)
 	}
 }
