@@ -35,10 +35,7 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := h.in(t)
-			before, err := h.kuryr.Take(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			before := h.take()
 			h.fails(tt.want, tt.args...)
 			if _, err := h.try("rm", "--force", "guest"); err != nil {
 				t.Error(err)

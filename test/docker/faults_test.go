@@ -43,7 +43,7 @@ func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronSe
 	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, server.Address)
 	fail(err)
 	h.kuryr, err = testkit.StartKuryr(t.Context(), h.machine, fleet.binary, testkit.KuryrOptions{
-		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f", callDeadline.Seconds()),
+		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 1", callDeadline.Seconds()),
 	})
 	fail(err)
 	h.begin(t, recovery, func(h *host) {
@@ -58,7 +58,8 @@ func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronSe
 // An operation on Docker's side, which makes calls to Neutron.
 type operation struct {
 	name    string
-	prepare func(*host)                 // what must be there before it
+	setUp   func(*host)                 // what must be there all the time; may be nil
+	prepare func(*host)                 // what must be there each time; may be nil
 	do      func(*host) (string, error) // it
 	check   func(*host)                 // that it works, if it succeeded
 	undo    func(*host)                 // what a user does then; must not fail
@@ -66,9 +67,7 @@ type operation struct {
 }
 
 func operations() []operation {
-	onNet := func(h *host) network { return network{h: h, name: "net"} }
 	makeNet := func(h *host) { h.network("net", "--subnet", "10.90.0.0/24", "--ipv6", "--subnet", "fd90::/64") }
-	removeNet := func(h *host) { onNet(h).remove() }
 	return []operation{
 		{
 			name: "network create",
@@ -77,7 +76,7 @@ func operations() []operation {
 			},
 			check: func(h *host) { network{h: h, name: "new"}.run("probe").remove() },
 			undo: func(h *host) {
-				if out := h.docker("network", "ls", "--quiet", "--filter", "name=new"); out != "" {
+				if h.has("new") {
 					h.docker("network", "rm", "new")
 				}
 			},
@@ -86,21 +85,21 @@ func operations() []operation {
 			name: "network create from the default pool",
 			do:   func(h *host) (string, error) { return h.try(h.networkArgs("new")...) },
 			undo: func(h *host) {
-				if out := h.docker("network", "ls", "--quiet", "--filter", "name=new"); out != "" {
+				if h.has("new") {
 					h.docker("network", "rm", "new")
 				}
 			},
 		},
 		{
-			name:    "container start",
-			prepare: makeNet,
-			do:      func(h *host) (string, error) { return h.try(h.runArgs("carol", "--network", "net")...) },
-			check:   func(h *host) { container{h, "carol"}.reaches(container{h, "carol"}.ip6()) },
-			undo:    func(h *host) { h.docker("rm", "--force", "carol"); removeNet(h) },
+			name:  "container start",
+			setUp: makeNet,
+			do:    func(h *host) (string, error) { return h.try(h.runArgs("carol", "--network", "net")...) },
+			check: func(h *host) { container{h, "carol"}.reaches(container{h, "carol"}.ip6()) },
+			undo:  func(h *host) { h.docker("rm", "--force", "carol") },
 		},
 		{
-			name:    "container start with wishes",
-			prepare: makeNet,
+			name:  "container start with wishes",
+			setUp: makeNet,
 			do: func(h *host) (string, error) {
 				return h.try(h.runArgs("carol", "--network", "net", "--ip", "10.90.0.9", "--mac-address", "02:90:00:00:00:09")...)
 			},
@@ -109,13 +108,14 @@ func operations() []operation {
 					h.t.Errorf("MAC address %s, want the wished one", got)
 				}
 			},
-			undo: func(h *host) { h.docker("rm", "--force", "carol"); removeNet(h) },
+			undo: func(h *host) { h.docker("rm", "--force", "carol") },
 		},
 		{
 			name:    "container removal",
-			prepare: func(h *host) { makeNet(h); onNet(h).run("carol") },
+			setUp:   makeNet,
+			prepare: func(h *host) { network{h: h, name: "net"}.run("carol") },
 			do:      func(h *host) (string, error) { return h.try("rm", "--force", "carol") },
-			undo:    removeNet,
+			undo:    func(*host) {},
 			removes: true,
 		},
 		{
@@ -126,6 +126,12 @@ func operations() []operation {
 			removes: true,
 		},
 	}
+}
+
+// has reports whether Docker has a network of this name.
+func (h *host) has(name string) bool {
+	h.t.Helper()
+	return len(get[[]any](h, `/networks?filters={"name":["`+name+`"]}`)) > 0
 }
 
 // Neutron refuses, breaks off or dies at each single call of each operation:
@@ -151,6 +157,9 @@ func TestNeutronFailsAtEachCall(t *testing.T) {
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
 			h, proxy, _ := newFaultyHost(t)
+			if op.setUp != nil {
+				op.setUp(h)
+			}
 			calls := h.count(proxy, op)
 			if len(calls) == 0 {
 				t.Fatalf("%s makes no call to Neutron: there is nothing to fail", op.name)
@@ -170,6 +179,7 @@ func TestNeutronFailsAtEachCall(t *testing.T) {
 // count does an operation undisturbed and returns its calls to Neutron.
 func (h *host) count(proxy *testkit.FaultProxy, op operation) []testkit.Call {
 	h.t.Helper()
+	before := h.take()
 	if op.prepare != nil {
 		op.prepare(h)
 	}
@@ -189,13 +199,14 @@ func (h *host) count(proxy *testkit.FaultProxy, op operation) []testkit.Call {
 		op.check(h)
 	}
 	op.undo(h)
-	h.kuryr.AssertNothingLeft(h.t, h.before, gone)
+	h.kuryr.AssertNothingLeft(h.t, before, gone)
 	return calls
 }
 
 // suffer does an operation while calls to Neutron fail.
 func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testkit.Call) testkit.Fault) {
 	h.t.Helper()
+	before := h.take()
 	if op.prepare != nil {
 		op.prepare(h)
 	}
@@ -222,7 +233,7 @@ func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testki
 		}
 	}
 	op.undo(h)
-	h.kuryr.AssertNothingLeft(h.t, h.before, recovery)
+	h.kuryr.AssertNothingLeft(h.t, before, recovery)
 }
 
 // A Neutron that does not answer costs no more than the deadline of the call.

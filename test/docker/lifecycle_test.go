@@ -2,6 +2,8 @@ package docker
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -114,13 +116,13 @@ func TestRestartPolicy(t *testing.T) {
 	n := h.network("net", "--subnet", "10.37.0.0/24")
 	b := n.run("bob")
 	a := n.run("alice", "--restart", "always")
-	pid := h.docker("inspect", "--format", "{{.State.Pid}}", "alice")
-	if _, err := h.machine.Output(t.Context(), "kill", "-9", pid); err != nil {
+	pid, _ := a.state()
+	if _, err := h.machine.Output(t.Context(), "kill", "-9", strconv.Itoa(pid)); err != nil {
 		t.Fatal(err)
 	}
 	h.eventually("the container runs again", func() bool {
-		now := h.docker("inspect", "--format", "{{.State.Pid}} {{.State.Running}}", "alice")
-		return now != pid+" true" && now[len(now)-4:] == "true"
+		now, running := a.state()
+		return running && now != pid
 	})
 	a.reaches(b.ip4())
 	h.eventually("only alice and bob have ports", func() bool { return len(n.ports()) == 2 })
@@ -145,27 +147,19 @@ func TestContainerNetworkMode(t *testing.T) {
 func TestRemovalIsSwift(t *testing.T) {
 	h := newHost(t)
 	n := h.network("net", "--subnet", "10.39.0.0/24", "--ipv6", "--subnet", "fd39::/64")
-	empty, err := h.kuryr.Take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	empty := h.take()
 	var all []string
 	for _, name := range []string{"alice", "bob", "carol", "dave"} {
 		all = append(all, n.run(name).name)
 	}
-	full, err := h.kuryr.Take(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.ContainsFunc(full, func(line string) bool { return len(line) > 8 && line[:8] == "link tap" }) {
+	if full := h.take(); !slices.ContainsFunc(full, func(line string) bool { return strings.HasPrefix(line, "link tap") }) {
 		t.Errorf("no link while containers run: %v", full)
 	}
 	h.docker(append([]string{"rm", "--force"}, all...)...)
 	// The bridge and its rule may stay until the network goes, or go with the
 	// last container: both are right, so only what is additional counts.
 	h.eventually("nothing of the containers is left", func() bool {
-		now, err := h.kuryr.Take(t.Context())
-		return err == nil && len(added(empty, now)) == 0
+		return len(added(empty, h.take())) == 0
 	})
 	n.remove()
 	h.kuryr.AssertNothingLeft(t, h.before, gone)
