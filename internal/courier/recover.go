@@ -15,14 +15,10 @@ const reservationLife = 30 * time.Second
 
 // Of two calls that Docker sends within milliseconds, the second is lost when
 // one of the two processes dies in between. So long the first is good for:
-// a pool without a network, and an attachment outside of a sandbox, idleLife;
-// a network whose pools are all released, releasedLife. And so long Detach
-// remembers which releases are still to come: releaseLife.
-const (
-	idleLife     = 5 * time.Minute
-	releasedLife = time.Minute
-	releaseLife  = time.Minute
-)
+// a pool without a network, an attachment outside of a sandbox, a network
+// whose pools are all released; and so long Detach remembers which releases
+// are still to come.
+const idleLife = time.Minute
 
 // Start reads the journal: what was ready is so again, what was half-way is
 // undone (the engine was told nothing and does not ask again), and removals
@@ -148,7 +144,7 @@ func (c *Courier) expired(now time.Time) []entity {
 		e.enter(removing)
 	}
 	for held, at := range c.releases {
-		if now.Sub(at) > releaseLife {
+		if now.Sub(at) > idleLife {
 			delete(c.releases, held)
 		}
 	}
@@ -178,7 +174,7 @@ func (c *Courier) expiredPools(now time.Time) (old []entity) {
 		switch {
 		case p.rec.Network == "" && p.rec.State == ready && age > idleLife:
 			old = append(old, p)
-		case p.rec.Released && age > releasedLife:
+		case p.rec.Released && age > idleLife:
 			empty = append(empty, p.rec.Network)
 		default:
 			kept[p.rec.Network] = true

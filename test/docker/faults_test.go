@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,11 +21,11 @@ const callDeadline = 4 * time.Second
 
 // newFaultyHost is a machine whose Kuryr works on a Neutron in a process of
 // its own, through a proxy that makes requests fail.
-func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
+func newFaultyHost(t *testing.T, start func(context.Context) (*host, error)) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
 	t.Helper()
 	testkit.NeedRoot(t)
 	t.Parallel()
-	h, err := fleet.bare(t.Context())
+	h, err := start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,29 +135,34 @@ func (h *host) has(name string) bool {
 	return len(get[[]any](h, `/networks?filters={"name":["`+name+`"]}`)) > 0
 }
 
-// Neutron refuses, breaks off or dies at each single call of each operation:
-// Docker shows one line, and when Neutron is well again nothing is left.
-func TestNeutronFailsAtEachCall(t *testing.T) {
-	faults := []struct {
-		name string
-		at   func(n int) func(testkit.Call) testkit.Fault
-	}{
-		{"answers 503", func(n int) func(testkit.Call) testkit.Fault {
-			return testkit.FailNth(n, testkit.Fault{Kind: testkit.Answer, Status: http.StatusServiceUnavailable}, nil)
-		}},
-		{"answers 403", func(n int) func(testkit.Call) testkit.Fault {
-			return testkit.FailNth(n, testkit.Fault{Kind: testkit.Answer, Status: http.StatusForbidden}, nil)
-		}},
-		{"breaks off after the effect", func(n int) func(testkit.Call) testkit.Fault {
-			return testkit.FailNth(n, testkit.Fault{Kind: testkit.BreakAfter}, nil)
-		}},
+// mishap is a way in which a call to Neutron fails.
+type mishap struct {
+	name string
+	at   func(n int) func(testkit.Call) testkit.Fault // the nth call
+}
+
+func mishaps() []mishap {
+	nth := func(f testkit.Fault) func(int) func(testkit.Call) testkit.Fault {
+		return func(n int) func(testkit.Call) testkit.Fault { return testkit.FailNth(n, f, nil) }
+	}
+	return []mishap{
+		{"answers 503", nth(testkit.Fault{Kind: testkit.Answer, Status: http.StatusServiceUnavailable})},
 		{"dies, after the effect", func(n int) func(testkit.Call) testkit.Fault {
 			return testkit.FailFrom(n, testkit.Fault{Kind: testkit.BreakAfter}, testkit.Fault{Kind: testkit.BreakBefore})
 		}},
+		{"breaks off after the effect", nth(testkit.Fault{Kind: testkit.BreakAfter})},
+		{"breaks off before the effect", nth(testkit.Fault{Kind: testkit.BreakBefore})},
+		{"answers 403", nth(testkit.Fault{Kind: testkit.Answer, Status: http.StatusForbidden})},
+		{"answers 409", nth(testkit.Fault{Kind: testkit.Answer, Status: http.StatusConflict})},
 	}
+}
+
+// Neutron refuses or dies at each single call of each operation: Docker shows
+// one line, and when Neutron is well again nothing is left.
+func TestNeutronFailsAtEachCall(t *testing.T) {
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
-			h, proxy, _ := newFaultyHost(t)
+			h, proxy, _ := newFaultyHost(t, fleet.bare)
 			if op.setUp != nil {
 				op.setUp(h)
 			}
@@ -165,7 +171,7 @@ func TestNeutronFailsAtEachCall(t *testing.T) {
 				t.Fatalf("%s makes no call to Neutron: there is nothing to fail", op.name)
 			}
 			t.Logf("%s makes %d calls: %v", op.name, len(calls), calls)
-			for _, f := range faults {
+			for _, f := range mishaps()[:2] { // all of them are in TestNeutronFailsWithinProtocol
 				for n := 1; n <= len(calls); n++ {
 					t.Run(fmt.Sprintf("%s at call %d", f.name, n), func(t *testing.T) {
 						h.in(t).suffer(proxy, op, f.at(n))
@@ -173,6 +179,32 @@ func TestNeutronFailsAtEachCall(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Every mishap at each call to Neutron in the whole life of a network with a
+// container. The engine's part is the test's: what Docker does when a call of
+// its own fails is known, and a real one would take a hundred times as long.
+func TestNeutronFailsWithinProtocol(t *testing.T) {
+	h, proxy, _ := newFaultyHost(t, fleet.engineless)
+	first := newTalk(h, 512)
+	first.run(t, wholeLife...)
+	h.kuryr.AssertNothingLeft(t, h.before, gone)
+	calls := proxy.Calls()
+	t.Logf("%d calls: %v", len(calls), calls)
+	talks := 512
+	for _, m := range mishaps() {
+		for n := 1; n <= len(calls); n++ {
+			talks++
+			t.Run(fmt.Sprintf("%s at call %d", m.name, n), func(t *testing.T) {
+				h := h.in(t)
+				k := newTalk(h, talks)
+				proxy.Watch(m.at(n))
+				k.runUntilFailure(t)
+				proxy.Watch(nil)
+				h.kuryr.AssertNothingLeft(t, h.before, recovery)
+			})
+		}
 	}
 }
 
@@ -238,7 +270,7 @@ func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testki
 
 // A Neutron that does not answer costs no more than the deadline of the call.
 func TestNeutronHangs(t *testing.T) {
-	h, proxy, _ := newFaultyHost(t)
+	h, proxy, _ := newFaultyHost(t, fleet.bare)
 	n := h.network("net", "--subnet", "10.92.0.0/24")
 	late := testkit.Fault{Delay: 2 * callDeadline}
 	proxy.Watch(testkit.FailFrom(1, late, late))
@@ -253,7 +285,7 @@ func TestNeutronHangs(t *testing.T) {
 
 // Neutron is killed and comes back, with its state; what ran goes on running.
 func TestNeutronDies(t *testing.T) {
-	h, _, server := newFaultyHost(t)
+	h, _, server := newFaultyHost(t, fleet.bare)
 	n := h.network("net", "--subnet", "10.93.0.0/24")
 	a, b := n.run("alice"), n.run("bob")
 	server.Kill()

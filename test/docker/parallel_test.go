@@ -65,7 +65,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestManyNetworksAtOnce(t *testing.T) {
 	h := newHost(t)
 	var all sync.WaitGroup
-	cidrs := make([]string, 12)
+	cidrs := make([]string, 8)
 	for i := range cidrs {
 		all.Go(func() {
 			name := fmt.Sprint("net", i)
