@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"net/netip"
-	"time"
 	"path/filepath"
+	"time"
 
 	"kuryr/internal/courier"
 	"kuryr/internal/embedded"

@@ -41,10 +41,6 @@ func startEngine(ctx context.Context) (*host, error) {
 	return h, nil
 }
 
-// impatient is the setting of every Kuryr here: a Neutron on the same machine
-// that has not done what it was asked after 2 s never will.
-const impatient = "lost_request_timeout = 2\n"
-
 // impatient is the setting of every Kuryr here: what a Neutron on the same
 // machine has not done 2 s after its answer was lost it never will.
 const impatient = "lost_request_timeout = 2\n"
@@ -55,7 +51,6 @@ func startHost(ctx context.Context, binary string, o testkit.KuryrOptions) (*hos
 	if err != nil {
 		return nil, err
 	}
-	o.Config = impatient + o.Config
 	o.Config = impatient + o.Config
 	if h.kuryr, err = testkit.StartKuryr(ctx, h.machine, binary, o); err != nil {
 		return nil, errors.Join(err, h.close(ctx))
