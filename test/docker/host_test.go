@@ -136,11 +136,16 @@ func (h *host) begin(t *testing.T, patience time.Duration, release func(*host)) 
 }
 
 func (h *host) discard(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := h.close(ctx); err != nil {
+	if err := h.closeInTime(); err != nil {
 		t.Error(err)
 	}
+}
+
+// closeInTime closes the host, whatever became of the test's own context.
+func (h *host) closeInTime() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return h.close(ctx)
 }
 
 // removeAll removes all containers and networks, as a user does.

@@ -9,11 +9,11 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"kuryr/internal/testkit"
 )
@@ -109,14 +109,11 @@ func (f *machines) giveBack(h *host) {
 }
 
 func (f *machines) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var errs []error
 	for _, h := range f.idle {
-		if err := h.close(ctx); err != nil {
-			return err
-		}
+		errs = append(errs, h.closeInTime())
 	}
-	return os.RemoveAll(f.dir)
+	return errors.Join(append(errs, os.RemoveAll(f.dir))...)
 }

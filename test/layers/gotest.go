@@ -120,6 +120,7 @@ func (t *tally) end(e event, said []string) {
 		}
 		if !t.failing[e.Package] {
 			t.failed++
+			t.unfinished(e.Package)
 		}
 	case e.Test == "":
 		return
@@ -132,6 +133,16 @@ func (t *tally) end(e event, said []string) {
 	case e.Action == "skip":
 		t.skipped++
 		fmt.Print(strings.Join(said, ""))
+	}
+}
+
+// unfinished shows what was said in the name of tests of a package that have
+// not ended: one of them may have taken all down with it.
+func (t *tally) unfinished(pkg string) {
+	for key, said := range t.said {
+		if strings.HasPrefix(key, pkg+" ") && key != pkg+" " {
+			fmt.Print(strings.Join(said, ""))
+		}
 	}
 }
 
