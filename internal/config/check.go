@@ -176,22 +176,49 @@ func socketPath(s string) *fault {
 func CheckLoopback(subject, address string) error { return loopback(address).refuse(subject, Origin{}) }
 
 func loopback(s string) *fault {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return invalid("%q is not ADDRESS:PORT", s).withHint("for instance 127.0.0.1:9696, or [::1]:9696")
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return invalid("%q is not a port (1 to 65535)", port)
-	}
-	if host == "localhost" {
-		return nil
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil || !addr.IsLoopback() {
+	host, f := splitAddress(s)
+	switch {
+	case f != nil:
+		return f
+	case !isLoopback(host):
 		return invalid("%q is not a loopback address, and whoever can connect may do everything", host).
 			withHint("use 127.0.0.1, ::1 or localhost")
 	}
 	return nil
+}
+
+// CheckAddress tells why address, which subject names to a person, is not the
+// "ADDRESS:PORT" of any address of this host; nil: it is.
+func CheckAddress(subject, address string) error {
+	host, f := splitAddress(address)
+	if _, err := netip.ParseAddr(host); f == nil && err != nil && host != localhost {
+		f = invalid("%q is not an IP address", host).withHint("0.0.0.0 or [::] stand for all of this host's")
+	}
+	return f.refuse(subject, Origin{})
+}
+
+// IsLoopback reports whether an "ADDRESS:PORT" is one that only this host reaches.
+func IsLoopback(address string) bool {
+	host, f := splitAddress(address)
+	return f == nil && isLoopback(host)
+}
+
+const localhost = "localhost"
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == localhost || err == nil && addr.IsLoopback()
+}
+
+func splitAddress(s string) (host string, f *fault) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", invalid("%q is not ADDRESS:PORT", s).withHint("for instance 127.0.0.1:9696, or [::1]:9696")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", invalid("%q is not a port (1 to 65535)", port)
+	}
+	return host, nil
 }
 
 // loopbackOrEmpty is loopback for an option that may be unset.
