@@ -153,6 +153,14 @@ func directory(s string) *fault {
 	return nil
 }
 
+// pathOrEmpty checks a file's path that may be unset.
+func pathOrEmpty(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	return directory(s)
+}
+
 // CheckSocketPath tells why a Unix socket can't be made at path, which subject
 // names to a person; nil: it can.
 func CheckSocketPath(subject, path string) error { return socketPath(path).refuse(subject, Origin{}) }
@@ -190,11 +198,18 @@ func loopback(s string) *fault {
 // CheckAddress tells why address, which subject names to a person, is not the
 // "ADDRESS:PORT" of any address of this host; nil: it is.
 func CheckAddress(subject, address string) error {
-	host, f := splitAddress(address)
-	if _, err := netip.ParseAddr(host); f == nil && err != nil && host != localhost {
-		f = invalid("%q is not an IP address", host).withHint("0.0.0.0 or [::] stand for all of this host's")
+	return anyAddress(address).refuse(subject, Origin{})
+}
+
+func anyAddress(s string) *fault {
+	host, f := splitAddress(s)
+	if f != nil {
+		return f
 	}
-	return f.refuse(subject, Origin{})
+	if _, err := netip.ParseAddr(host); err != nil && host != localhost {
+		return invalid("%q is not an IP address", host).withHint("0.0.0.0 or [::] stand for all of this host's")
+	}
+	return nil
 }
 
 // IsLoopback reports whether an "ADDRESS:PORT" is one that only this host reaches.
@@ -229,7 +244,8 @@ func loopbackOrEmpty(s string) *fault {
 	return loopback(s)
 }
 
-// kuryrURI checks the engine's TCP address, "http://127.0.0.1:23750".
+// kuryrURI checks the engine's TCP address, "http://127.0.0.1:23750". Whether
+// it may be one that others reach, crossCheck knows.
 func kuryrURI(s string) *fault {
 	if s == "" {
 		return nil
@@ -238,15 +254,12 @@ func kuryrURI(s string) *fault {
 	switch {
 	case f != nil:
 		return f
-	case u.Scheme != "http":
-		return unsupported("TLS is not supported by this version").
-			withHint("use http:// on a loopback address, or the Unix socket (leave kuryr_uri out)")
 	case u.Path != "" && u.Path != "/":
 		return invalid("a path (%s) has no meaning here", u.Path)
 	case u.Port() == "":
 		return invalid("it names no port").withHint("for instance http://127.0.0.1:23750")
 	}
-	return loopback(u.Host)
+	return anyAddress(u.Host)
 }
 
 // endpoint checks a Neutron's URL.
