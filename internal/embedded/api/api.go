@@ -36,6 +36,13 @@ func New(s *store.Store, o Options) *API {
 	a.subnetPools().register(a.mux)
 	a.ports().register(a.mux)
 	a.registerPrefixes(a.mux)
+	if s.Enforces() {
+		a.groups().register(a.mux)
+		a.rules().register(a.mux)
+		addrs := a.addressGroups()
+		addrs.register(a.mux)
+		a.registerAddresses(a.mux, addrs)
+	}
 	a.registerDiscovery(a.mux)
 	a.mux.Handle("/", a.serve(nil))
 	return a

@@ -60,3 +60,27 @@ func extensions() []extension {
 			"Allow to tag ports during bulk creation", "2019-12-29T19:00:00-00:00"},
 	}
 }
+
+// securityExtensions are there where port security is enforced.
+func securityExtensions() []extension {
+	return []extension{
+		{"address-group", "Address group",
+			"Support address group", "2020-07-15T10:00:00-00:00"},
+		{"allowed-address-pairs", "Allowed Address Pairs",
+			"Provides allowed address pairs", "2013-07-23T10:00:00-00:00"},
+		{"port-security", "Port Security",
+			"Provides port security", "2012-07-23T10:00:00-00:00"},
+		{"port-security-groups-filtering", "Port filtering on security groups",
+			"Provides security groups filtering when listing ports", "2018-01-09T09:00:00-00:00"},
+		{"security-group", "security-group",
+			"The security groups extension.", "2012-10-05T10:00:00-00:00"},
+		{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules",
+			"Add new field with normalized remote_ip_prefix cidr in SG rule", "2020-07-28T10:00:00-00:00"},
+		{"security-groups-remote-address-group", "Remote address group id field for security group rules",
+			"Add new field of remote address group id in SG rules", "2020-08-25T10:00:00-00:00"},
+		{"security-groups-shared-filtering", "Security group filtering on the shared field",
+			"Support filtering security groups on the shared field", "2021-10-05T09:00:00-00:00"},
+		{"stateful-security-group", "Stateful security group",
+			"Indicates if the security group is stateful or not", "2019-11-26T09:00:00-00:00"},
+	}
+}

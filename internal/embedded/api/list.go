@@ -304,5 +304,5 @@ func (t *resource[S, V]) href(r *http.Request, shown []V, reverse bool) string {
 	if reverse {
 		params = append(params, "page_reverse=True")
 	}
-	return baseURL(r) + "/v2.0/" + t.collection + "?" + strings.Join(params, "&")
+	return baseURL(r) + "/v2.0/" + t.path() + "?" + strings.Join(params, "&")
 }

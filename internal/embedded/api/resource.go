@@ -17,7 +17,8 @@ const maxBody = 10 << 20
 // resource serves one kind of resource from its attribute table.
 type resource[S, V any] struct {
 	api              *API
-	name, collection string
+	name, collection string // as bodies name it
+	prefix           string // of its paths; "": none
 	attrs            []attr[S, V]
 
 	list   func(ctx context.Context, q store.Query, keep func(V) bool) ([]V, error)
@@ -40,10 +41,20 @@ type methods map[string]endpoint
 func (t *resource[S, V]) register(mux *http.ServeMux) {
 	all := t.api.serve(methods{"GET": t.serveList, "POST": t.serveCreate})
 	one := t.api.serve(methods{"GET": t.serveShow, "PUT": t.serveUpdate, "DELETE": t.serveDelete})
-	mux.Handle("/v2.0/"+t.collection, all)
-	mux.Handle("/v2.0/"+t.collection+"/{$}", all)
-	mux.Handle("/v2.0/"+t.collection+"/{id}", one)
-	t.api.registerTags(mux, store.Resource(t.collection))
+	mux.Handle("/v2.0/"+t.path(), all)
+	mux.Handle("/v2.0/"+t.path()+"/{$}", all)
+	mux.Handle("/v2.0/"+t.path()+"/{id}", one)
+	if t.attr("tags") != nil {
+		t.api.registerTags(mux, store.Resource(t.path()))
+	}
+}
+
+// path is the collection as paths name it.
+func (t *resource[S, V]) path() string {
+	if t.prefix != "" {
+		return t.prefix + "/" + t.collection
+	}
+	return strings.ReplaceAll(t.collection, "_", "-")
 }
 
 func (t *resource[S, V]) serveShow(w http.ResponseWriter, r *http.Request) error {

@@ -16,7 +16,7 @@ const macTries = 16
 // viewPort adds the binding. Nothing of a port's binding is stored: it follows from its
 // host, of which this server knows one, itself.
 func (s *Store) viewPort(_ *state, p *Port) PortView {
-	v := PortView{Port: p, Status: "DOWN", VIFType: "binding_failed"}
+	v := PortView{Port: p, Status: "DOWN", VIFType: "binding_failed", Filtered: s.enforce, Protected: s.enforce && p.Security}
 	switch {
 	case p.HostID == "":
 		v.VIFType = "unbound"
@@ -49,7 +49,7 @@ func (s *Store) SetPlugged(hostEnd string, plugged bool) {
 // Ports lists ports, in no order; a nil keep accepts all. Besides attributes,
 // a query may name "fixed_ips.ip_address" and "fixed_ips.subnet_id".
 func (s *Store) Ports(ctx context.Context, q Query, keep func(PortView) bool) ([]PortView, error) {
-	return list(ctx, s, func(st *state) []*Port {
+	return list(ctx, s, portsOf, func(st *state) []*Port {
 		if q["id"] == nil {
 			if addrs, ok := q["fixed_ips.ip_address"]; ok {
 				return st.portsWith(addrs)
@@ -60,7 +60,7 @@ func (s *Store) Ports(ctx context.Context, q Query, keep func(PortView) bool) ([
 		}
 		return candidates(st.ports, q, []by{
 			{"mac_address", st.portMAC}, {"device_id", st.portDevice}, {"description", st.portMark},
-			{"name", st.portName}, {"network_id", st.portNetwork},
+			{"name", st.portName}, {"security_groups", st.portGroup}, {"network_id", st.portNetwork},
 		})
 	}, s.viewPort, keep)
 }
@@ -96,7 +96,7 @@ func (s *state) portsOn(subnets []string) []*Port {
 
 // Port returns a port.
 func (s *Store) Port(ctx context.Context, id string) (PortView, error) {
-	return show(ctx, s, func(st *state) *Port { return st.ports.rows[id] }, s.viewPort, portNotFound(id))
+	return show(ctx, s, portsOf, id, s.viewPort, portNotFound(id))
 }
 
 // CreatePorts makes all ports or none.
@@ -106,7 +106,8 @@ func (s *Store) CreatePorts(ctx context.Context, specs []PortSpec) ([]PortView, 
 
 func createPort(x *tx, spec PortSpec) (*Port, error) {
 	network := spec.NetworkID.V
-	if x.networks.rows[network] == nil {
+	on := find(x, x.networks, network)
+	if on == nil {
 		return nil, networkNotFound(network)
 	}
 	p := &Port{
@@ -127,6 +128,9 @@ func createPort(x *tx, spec PortSpec) (*Port, error) {
 		return nil, err
 	}
 	p.FixedIPs = ips
+	if err := x.secure(p, on, spec); err != nil {
+		return nil, err
+	}
 	set(x, x.ports, p.ID, p)
 	return p, nil
 }
@@ -183,11 +187,11 @@ func (x *tx) setMAC(p *Port, want Opt[string]) error {
 // UpdatePort changes a port.
 func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Match) (out PortView, err error) {
 	err = s.update(ctx, func(x *tx) error {
-		old := x.ports.rows[id]
+		old := find(x, x.ports, id)
 		if old == nil {
 			return portNotFound(id)
 		}
-		if err := check(m, &old.Standard); err != nil {
+		if err := x.may("update_port", m, &old.Standard); err != nil {
 			return err
 		}
 		p := *old
@@ -201,6 +205,9 @@ func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Matc
 				return err
 			}
 			p.FixedIPs = ips
+		}
+		if err := x.resecure(old, &p, spec); err != nil {
+			return err
 		}
 		p.touch(x.now)
 		set(x, x.ports, id, &p)
@@ -227,11 +234,11 @@ func (s *Store) changeMAC(x *tx, old, p *Port, want Opt[string]) error {
 // DeletePort deletes a port and frees its addresses.
 func (s *Store) DeletePort(ctx context.Context, id string, m Match) error {
 	return s.update(ctx, func(x *tx) error {
-		p := x.ports.rows[id]
+		p := find(x, x.ports, id)
 		if p == nil {
 			return portNotFound(id)
 		}
-		if err := check(m, &p.Standard); err != nil {
+		if err := x.may("delete_port", m, &p.Standard); err != nil {
 			return err
 		}
 		set(x, x.ports, id, nil)
@@ -246,3 +253,5 @@ func (x *tx) strip(port, subnet string) {
 	p.touch(x.now)
 	set(x, x.ports, port, &p)
 }
+
+func portsOf(s *state) *table[Port] { return s.ports }

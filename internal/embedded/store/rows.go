@@ -34,9 +34,11 @@ func (s *Standard) touch(now time.Time) {
 // Network is a stored network. Rows are read-only once they are stored.
 type Network struct {
 	Standard
-	AdminStateUp bool   `json:"up"`
-	Shared       bool   `json:"shared,omitempty"`
-	MTU          int    `json:"mtu"` // bytes
+	AdminStateUp bool `json:"up"`
+	Shared       bool `json:"shared,omitempty"`
+	MTU          int  `json:"mtu"` // bytes
+	// PortSecurity is the default of the network's ports; nil: as the server.
+	PortSecurity *bool  `json:"security,omitempty"`
 	DNSDomain    string `json:"dns_domain,omitempty"`
 }
 
@@ -120,13 +122,17 @@ type Port struct {
 	Profile      map[string]any `json:"profile,omitempty"` // binding:profile
 	DNSName      string         `json:"dns_name,omitempty"`
 	DNSDomain    string         `json:"dns_domain,omitempty"`
+	Security     bool           `json:"security,omitempty"`  // port_security_enabled
+	Groups       []string       `json:"groups,omitempty"`    // security groups
+	Pairs        []AddressPair  `json:"pairs,omitempty"`     // allowed_address_pairs
 	NoUplink     bool           `json:"no_uplink,omitempty"` // propagate_uplink_status is false
 }
 
 // NetworkView is a network with what follows from other rows.
 type NetworkView struct {
 	*Network
-	Subnets []string // IDs, sorted
+	Subnets  []string // IDs, sorted
+	Security bool     // its ports are protected, unless they say otherwise
 }
 
 // SubnetView is a subnet with what follows from other rows.
@@ -141,6 +147,8 @@ type SubnetPoolView struct{ *SubnetPool }
 // PortView is a port with what follows from other rows, the host and the kernel.
 type PortView struct {
 	*Port
-	Status  string // ACTIVE or DOWN
-	VIFType string // bridge, unbound or binding_failed
+	Status    string // ACTIVE or DOWN
+	VIFType   string // bridge, unbound or binding_failed
+	Protected bool   // its port security is enabled, and the host enforces it
+	Filtered  bool   // the host enforces port security
 }

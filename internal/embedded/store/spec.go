@@ -38,6 +38,7 @@ type NetworkSpec struct {
 	Shared       Opt[bool]
 	MTU          Opt[int] // bytes; 0: the server's default
 	DNSDomain    Opt[string]
+	PortSecurity Opt[bool]
 }
 
 // SubnetSpec asks for a subnet, or for a change of one.
@@ -93,6 +94,9 @@ type PortSpec struct {
 	DNSDomain    Opt[string]
 	Uplink       Opt[bool] // propagate_uplink_status
 	Tags         Opt[[]string]
+	Security     Opt[bool]          // port_security_enabled
+	Groups       Opt[[]string]      // security groups
+	Pairs        Opt[[]AddressPair] // allowed_address_pairs
 }
 
 // Match is an If-Match condition: the revision a row must have, or none.
