@@ -74,7 +74,7 @@ func changeAddresses(t *resource[addrGroupSpec, addrGroupView], do func(context.
 		if err != nil {
 			return err
 		}
-		t.answer(w, http.StatusOK, v, nil)
+		t.answer(w, r, http.StatusOK, v, nil)
 		return nil
 	}
 }

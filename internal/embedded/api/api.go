@@ -71,7 +71,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(rec, &httpError{http.StatusForbidden, "HTTPForbidden", "Requests from web pages are not served."})
 		return
 	}
-	a.mux.ServeHTTP(rec, r)
+	a.mux.ServeHTTP(rec, r.WithContext(store.WithCaller(r.Context(), callerOf(r))))
 }
 
 func (a *API) trace(r *http.Request, status int, id string, took time.Duration) {

@@ -37,11 +37,6 @@ var unstable = map[string]string{
 	"is_default":       "in answers to POST of networks, which have no such attribute",
 	"standard_attr_id": "shown of the rules within a group, a number of Neutron's database",
 	"resource_request": "missing in answers to POST of ports",
-
-	"binding:host_id":     "not shown to the session's users without the admin role",
-	"binding:profile":     "not shown to the session's users without the admin role",
-	"binding:vif_type":    "not shown to the session's users without the admin role",
-	"binding:vif_details": "not shown to the session's users without the admin role",
 }
 
 type capture struct {
@@ -59,6 +54,8 @@ type capture struct {
 type session struct {
 	t       *testing.T
 	handler http.Handler
+	project string // who asks; "": an administrator
+	roles   string
 	ours    map[string]string // recorded ID, address or MAC -> this server's
 }
 
@@ -75,9 +72,23 @@ func TestRecordedSession(t *testing.T) {
 		switch {
 		case line == "" || line[0] == '#':
 		case line[0] == '>':
+			s.project, s.roles = "", ""
 			s.between(strings.Fields(line[1:]), line)
 		default:
-			name, condition, _ := strings.Cut(line, " If-Match=")
+			words := strings.Fields(line)
+			name, condition := words[0], ""
+			s.project, s.roles = "", ""
+			for _, w := range words[1:] {
+				switch key, value, _ := strings.Cut(w, "="); key {
+				case "If-Match":
+					condition = value
+				case "as":
+					s.project, s.roles, _ = strings.Cut(value, "/")
+					if s.project == "PROJECT" {
+						s.project = "" // the server's own
+					}
+				}
+			}
 			t.Run(name, func(t *testing.T) {
 				s.t = t
 				s.replay(name, condition)
@@ -126,6 +137,12 @@ func (s *session) send(method, path, body, condition string) *httptest.ResponseR
 	req.Host = "127.0.0.1:9696"
 	if condition != "" {
 		req.Header.Set("If-Match", "revision_number="+condition)
+	}
+	if s.project != "" {
+		req.Header.Set("X-Project-Id", s.project)
+	}
+	if s.roles != "" {
+		req.Header.Set("X-Roles", s.roles)
 	}
 	rec := httptest.NewRecorder()
 	s.handler.ServeHTTP(rec, req)

@@ -51,7 +51,7 @@ func (t *resource[S, V]) serveList(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	b := t.appendAll(nil, all, fieldsOf(params))
+	b := t.appendAll(nil, r, all, fieldsOf(params))
 	if links := t.links(r, all, p); len(links) > 0 {
 		b = append(b, `,"`+t.collection+`_links":`...)
 		b = appendList(b, links, func(b []byte, l link) []byte { return l.appendJSON(b) })

@@ -63,7 +63,10 @@ func networkAttrs(enforced bool) []attr[networkSpec, networkView] {
 	} else {
 		list = append(list, fixed[networkSpec, networkView]("port_security_enabled", "Port security is not enforced.", false))
 	}
-	return append(append(list, networkConstants()...), standardAttrs(spec, row)...)
+	list = append(list, networkConstants()...)
+	reserved(false, list, "shared", "router:external")
+	reserved(true, list, "provider:network_type", "provider:physical_network", "provider:segmentation_id")
+	return append(list, standardAttrs(spec, row)...)
 }
 
 // networkConstants are true of every network of this server.

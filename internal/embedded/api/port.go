@@ -41,6 +41,7 @@ func portAttrs(enforced bool) []attr[portSpec, portView] {
 		list = append(list, portUnprotected()...)
 	}
 	list = append(list, portConstants()...)
+	reserved(true, list, "binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details", "resource_request")
 	standard := standardAttrs(spec, row)
 	for i := range standard {
 		if a := &standard[i]; a.name == "tags" { // of ports only, as in Neutron

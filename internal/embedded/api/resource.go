@@ -19,6 +19,7 @@ type resource[S, V any] struct {
 	api              *API
 	name, collection string // as bodies name it
 	prefix           string // of its paths; "": none
+	adminOnly        bool   // only administrators may change it
 	attrs            []attr[S, V]
 
 	list   func(ctx context.Context, q store.Query, keep func(V) bool) ([]V, error)
@@ -62,7 +63,7 @@ func (t *resource[S, V]) serveShow(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	t.answer(w, http.StatusOK, v, fieldsOf(r.URL.Query()))
+	t.answer(w, r, http.StatusOK, v, fieldsOf(r.URL.Query()))
 	return nil
 }
 
@@ -71,7 +72,7 @@ func (t *resource[S, V]) serveCreate(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	specs, bulk, err := t.requests(body, true)
+	specs, bulk, err := t.requests(callerOf(r), body, true)
 	if err != nil {
 		return err
 	}
@@ -80,10 +81,10 @@ func (t *resource[S, V]) serveCreate(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	if !bulk {
-		t.answer(w, http.StatusCreated, made[0], nil)
+		t.answer(w, r, http.StatusCreated, made[0], nil)
 		return nil
 	}
-	writeJSON(w, http.StatusCreated, append(t.appendAll(nil, made, nil), '}'))
+	writeJSON(w, http.StatusCreated, append(t.appendAll(nil, r, made, nil), '}'))
 	return nil
 }
 
@@ -96,7 +97,7 @@ func (t *resource[S, V]) serveUpdate(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	specs, _, err := t.requests(body, false)
+	specs, _, err := t.requests(callerOf(r), body, false)
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (t *resource[S, V]) serveUpdate(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	t.answer(w, http.StatusOK, v, nil)
+	t.answer(w, r, http.StatusOK, v, nil)
 	return nil
 }
 
@@ -120,6 +121,9 @@ func (t *resource[S, V]) serveDelete(w http.ResponseWriter, r *http.Request) err
 	if len(body) > 0 {
 		return badRequest("Request body is not supported in DELETE.")
 	}
+	if err := t.permit(callerOf(r), "DELETE", nil); err != nil {
+		return err
+	}
 	if err := t.remove(r.Context(), r.PathValue("id"), m); err != nil {
 		return err
 	}
@@ -128,19 +132,20 @@ func (t *resource[S, V]) serveDelete(w http.ResponseWriter, r *http.Request) err
 }
 
 // answer writes {"network": {...}}.
-func (t *resource[S, V]) answer(w http.ResponseWriter, status int, v V, fields []string) {
+func (t *resource[S, V]) answer(w http.ResponseWriter, r *http.Request, status int, v V, fields []string) {
 	b := append([]byte(`{"`), t.name...)
 	b = append(b, `":`...)
-	b = appendObject(b, t.attrs, v, fields)
+	b = appendObject(b, t.shownTo(callerOf(r)), v, fields)
 	writeJSON(w, status, append(b, '}'))
 }
 
 // appendAll writes {"networks": [{...}, ...] and leaves the object open.
-func (t *resource[S, V]) appendAll(b []byte, all []V, fields []string) []byte {
+func (t *resource[S, V]) appendAll(b []byte, r *http.Request, all []V, fields []string) []byte {
 	b = append(b, `{"`...)
 	b = append(b, t.collection...)
 	b = append(b, `":`...)
-	return appendList(b, all, func(b []byte, v V) []byte { return appendObject(b, t.attrs, v, fields) })
+	attrs := t.shownTo(callerOf(r))
+	return appendList(b, all, func(b []byte, v V) []byte { return appendObject(b, attrs, v, fields) })
 }
 
 func readObject(r *http.Request) (object, error) {

@@ -79,6 +79,7 @@ func poolAttrs() []attr[poolSpec, poolView] {
 		},
 		fixed[poolSpec, poolView]("address_scope_id", "There are no address scopes.", nil),
 	}
+	reserved(false, list, "shared", "is_default")
 	return append(list, standardAttrs(spec, row)...)
 }
 

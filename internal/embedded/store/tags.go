@@ -74,6 +74,9 @@ func (s *Store) retag(ctx context.Context, r Resource, id string, f func(old []s
 		if row == nil {
 			return noTagParent(r, id)
 		}
+		if err := x.mine(row, "update_"+string(r)); err != nil {
+			return err
+		}
 		tags, err := f(row.Tags)
 		if err != nil || slices.Equal(tags, row.Tags) {
 			return err
