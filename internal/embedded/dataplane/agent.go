@@ -148,6 +148,10 @@ func (a *Agent) follow(ctx context.Context, events <-chan news, changes, rung <-
 				_ = a.enforce(ctx) // it logs
 			}
 		case answer := <-a.asked:
+			select {
+			case <-changes: // this is what they are about
+			default:
+			}
 			answer <- a.enforce(ctx)
 		case <-changes:
 			_ = a.enforce(ctx) // it logs

@@ -4,9 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -34,6 +34,8 @@ type compiler struct {
 	rules   *ruleset
 	state   State
 	members map[string]*members // by the group's ID; of all groups
+	// before has groups as they were compiled earlier; groups, as they are now.
+	before, groups map[string]*compiled
 	// bits4 and bits6 are the lengths of prefixes that senders have.
 	bits4, bits6 map[int]bool
 }
@@ -42,10 +44,12 @@ type compiler struct {
 type members struct{ prefixes map[netip.Prefix]bool }
 
 // compile returns what is to be in force: for the policy's ports, and closed
-// for the taps that are strangers on bridges of ours.
-func compile(s State, strangers []string, k kind, zones map[string]uint16) *ruleset {
+// for the taps that are strangers on bridges of ours. It takes groups that are
+// the same from those compiled before, and returns those of now.
+func compile(s State, strangers []string, k kind, zones map[string]uint16, before map[string]*compiled) (*ruleset, map[string]*compiled) {
 	c := &compiler{
 		rules: newRuleset(), state: s, members: map[string]*members{},
+		before: before, groups: map[string]*compiled{},
 		bits4: map[int]bool{32: true}, bits6: map[int]bool{128: true},
 	}
 	c.base()
@@ -56,7 +60,7 @@ func compile(s State, strangers []string, k kind, zones map[string]uint16) *rule
 		for _, id := range p.Groups {
 			if !done[id] {
 				done[id] = true
-				c.group(s.Groups[id], id)
+				c.group(id)
 			}
 		}
 	}
@@ -65,7 +69,7 @@ func compile(s State, strangers []string, k kind, zones map[string]uint16) *rule
 	}
 	c.rules.guards(sortedBits(c.bits4), sortedBits(c.bits6))
 	k.track(c.rules, s, zones)
-	return c.rules
+	return c.rules, c.groups
 }
 
 // base adds what every frame from or to a tap passes: what is known of the
@@ -255,40 +259,78 @@ func sortedBits(bits map[int]bool) []int {
 	return all
 }
 
-// group adds the chains of a group, one for each direction.
-func (c *compiler) group(g Group, id string) {
-	var shapes [2]map[shape]bool
-	for i := range shapes {
-		shapes[i] = map[shape]bool{}
+// compiled is what the rules of a group become. It is not changed once it is
+// made, so that the next policy shares it if the group is the same.
+type compiled struct {
+	of     Group
+	sets   map[string]*set
+	shapes [2][]shape // by direction
+}
+
+// group adds the sets and chains of a group, a chain for each direction.
+func (c *compiler) group(id string) {
+	g := c.state.Groups[id]
+	made := c.before[id]
+	if made == nil || !slices.Equal(made.of.Rules, g.Rules) {
+		made = compileGroup(id, g)
 	}
+	c.groups[id] = made
+	maps.Copy(c.rules.sets, made.sets)
+	for _, egress := range []bool{false, true} {
+		c.groupChain(groupChain(id, egress), made.shapes[index(egress)])
+	}
+}
+
+func compileGroup(id string, g Group) *compiled {
+	g.Rules = slices.Clone(g.Rules)
+	made := &compiled{of: g, sets: map[string]*set{}}
+	found := map[shape]*set{}
 	for _, r := range g.Rules {
 		for _, e := range expand(r) {
 			e.shape.group = id
-			c.element(e)
-			shapes[index(r.Egress)][e.shape] = true
-		}
-	}
-	for _, egress := range []bool{false, true} {
-		var rules []func() match
-		var text []string
-		for _, s := range sortedShapes(shapes[index(egress)]) {
-			remotes := []int{-1}
-			if s.remote != "" {
-				remotes = c.membersOf(s.remote, s.ipv6)
+			in, known := found[e.shape]
+			if !known {
+				if types := e.shape.types(); len(types) > 0 {
+					in = newSet(types...)
+					made.sets[e.shape.set()] = in
+				}
+				found[e.shape] = in
+				of := &made.shapes[index(r.Egress)]
+				*of = append(*of, e.shape)
 			}
-			for _, bits := range remotes {
-				rules = append(rules, func() match { return s.rule(bits) })
-				text = append(text, s.set()+" "+fmt.Sprint(bits))
+			if in != nil {
+				in.elements[e.key()] = ""
 			}
 		}
-		c.rules.chain(groupChain(id, egress), strings.Join(text, "\n"), func() []match {
-			made := make([]match, len(rules))
-			for i, rule := range rules {
-				made[i] = rule()
-			}
-			return made
-		})
 	}
+	for _, shapes := range made.shapes {
+		sortShapes(shapes)
+	}
+	return made
+}
+
+// groupChain adds a chain with a rule for each shape; several, if the shape's
+// remote group has members of several lengths of prefixes.
+func (c *compiler) groupChain(name string, shapes []shape) {
+	var rules []func() match
+	var text []string
+	for _, s := range shapes {
+		remotes := []int{-1}
+		if s.remote != "" {
+			remotes = c.membersOf(s.remote, s.ipv6)
+		}
+		for _, bits := range remotes {
+			rules = append(rules, func() match { return s.rule(bits) })
+			text = append(text, s.set()+" "+fmt.Sprint(bits))
+		}
+	}
+	c.rules.chain(name, lines(text...), func() []match {
+		made := make([]match, len(rules))
+		for i, rule := range rules {
+			made[i] = rule()
+		}
+		return made
+	})
 }
 
 func index(egress bool) int {
@@ -296,12 +338,6 @@ func index(egress bool) int {
 		return 1
 	}
 	return 0
-}
-
-func (c *compiler) element(e entry) {
-	if types := e.shape.types(); len(types) > 0 {
-		c.rules.set(e.shape.set(), types...).elements[e.key()] = ""
-	}
 }
 
 func u16(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }

@@ -26,7 +26,8 @@ type filter struct {
 	state   State             // that inForce is of
 	ports   map[string]bool   // the taps of state
 	zones   map[string]uint16 // by bridge
-	uncut   bool              // less is permitted, and flows were not looked through since
+	groups  map[string]*compiled
+	uncut   bool // less is permitted, and flows were not looked through since
 }
 
 // firstZone is the first of the zones that networks get, far from those that
@@ -56,7 +57,7 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 		f.zones = zones
 	}
 	zones := f.assignZones(s)
-	now := compile(s, strangers, f.kind, zones)
+	now, groups := compile(s, strangers, f.kind, zones, f.groups)
 	begin := time.Now()
 	t, err := f.change(f.inForce, now)
 	if err != nil && f.inForce != nil {
@@ -68,7 +69,7 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 		return err
 	}
 	f.log.DebugContext(ctx, "the filter is changed", "changes", t.count, "took", time.Since(begin).String())
-	f.inForce, f.state, f.zones = now, s, zones
+	f.inForce, f.state, f.zones, f.groups = now, s, zones, groups
 	f.ports = make(map[string]bool, len(s.Ports))
 	for _, p := range s.Ports {
 		f.ports[p.HostEnd] = true

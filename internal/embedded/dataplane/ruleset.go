@@ -46,10 +46,14 @@ func (r *ruleset) chain(name, text string, rules func() []match) {
 func (r *ruleset) set(name string, key ...nftables.SetDatatype) *set {
 	s := r.sets[name]
 	if s == nil {
-		s = &set{family: nftables.TableFamilyBridge, key: key, elements: map[string]string{}}
+		s = newSet(key...)
 		r.sets[name] = s
 	}
 	return s
+}
+
+func newSet(key ...nftables.SetDatatype) *set {
+	return &set{family: nftables.TableFamilyBridge, key: key, elements: map[string]string{}}
 }
 
 func (r *ruleset) verdicts(name string, key ...nftables.SetDatatype) *set {
@@ -57,8 +61,6 @@ func (r *ruleset) verdicts(name string, key ...nftables.SetDatatype) *set {
 	s.value = nftables.TypeVerdict
 	return s
 }
-
-func (r *ruleset) empty() bool { return len(r.chains) == 0 }
 
 // transaction collects the messages of one change.
 type transaction struct {
@@ -168,6 +170,9 @@ func (s *set) describe(name string) *nftables.Set {
 // elements adds what makes one set's elements of another's. A map's element
 // that has another value goes and comes.
 func (t *transaction) elements(name string, before, now *set) {
+	if before == now {
+		return
+	}
 	if before == nil {
 		before = &set{}
 	}

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -222,7 +221,7 @@ func (m match) address(where place, bits int) match {
 	return m
 }
 
-// sortedShapes has a fixed order; those of most packets don't matter more.
-func sortedShapes(shapes map[shape]bool) []shape {
-	return slices.SortedFunc(maps.Keys(shapes), func(a, b shape) int { return cmp.Compare(a.set(), b.set()) })
+// sortShapes gives a chain's rules a fixed order.
+func sortShapes(shapes []shape) {
+	slices.SortFunc(shapes, func(a, b shape) int { return cmp.Compare(a.set(), b.set()) })
 }
