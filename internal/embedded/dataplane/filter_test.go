@@ -1,6 +1,7 @@
 package dataplane_test
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -156,4 +157,71 @@ func icmpError(from, to netip.Addr, about []byte) []byte {
 	p := append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, about...)
 	copy(p[2:], u16(sum(p)))
 	return packet(from, to, 1, p)
+}
+
+// TestDefaultGroup has what Neutron gives every project: members reach each
+// other, everybody may send, and nobody else gets in.
+func TestDefaultGroup(t *testing.T) {
+	w := newWorld(t)
+	w.group("default", rule(egress), rule(egress, ipv6), rule(remote("default")), rule(ipv6, remote("default")))
+	w.group("other", rule(egress), rule(egress, ipv6))
+	a, b, c := w.host(networkA, 1, "default"), w.host(networkA, 2, "default"), w.host(networkA, 3, "other")
+	w.apply()
+	try := func(from, to *host, want bool) {
+		t.Helper()
+		expect(t, "IPv4", from, to, from.to(to, udp(ap(from.v4(), w.newPort()), ap(to.v4(), 53))), want)
+		expect(t, "IPv6", from, to, from.to(to, udp(ap(from.v6(), w.newPort()), ap(to.v6(), 53))), want)
+	}
+	try(a, b, true)
+	try(b, a, true)
+	try(c, a, false)
+	try(b, c, false)
+	c.port.Groups = append(c.port.Groups, "default") // a port in two groups has what either permits
+	w.apply()
+	try(c, a, true)
+	try(b, c, true)
+}
+
+// TestFragments: packets in pieces are judged as a whole, by their ports.
+func TestFragments(t *testing.T) {
+	w := newWorld(t)
+	w.group("out", rule(egress), rule(egress, ipv6))
+	w.group("in", rule(proto(17), ports(53, 53)), rule(ipv6, proto(17), ports(53, 53)))
+	a, b := w.host(networkA, 1, "out"), w.host(networkA, 2, "in")
+	w.apply()
+	for _, h := range []*host{a, b} {
+		h.address()
+		h.ns.Run("ip", "addr", "add", h.v6().String()+"/64", "dev", "eth0", "nodad")
+	}
+	for _, to := range []netip.Addr{b.v4(), b.v6()} {
+		for port, want := range map[uint16]bool{53: true, 54: false} {
+			if got := datagram(t, a, b, ap(to, port), 5000); got != want {
+				t.Errorf("5,000 bytes to %s arrive: %t, want %t", ap(to, port), got, want)
+			}
+		}
+	}
+}
+
+// datagram reports whether one of that many bytes arrives.
+func datagram(t *testing.T, from, to *host, at netip.AddrPort, size int) bool {
+	t.Helper()
+	var server *net.UDPConn
+	var client net.Conn
+	var err error
+	to.ns.Do(func() { server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	from.ns.Do(func() { client, err = net.Dial("udp", at.String()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	server.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	n, err := server.Read(make([]byte, 65536))
+	return err == nil && n == size
 }
