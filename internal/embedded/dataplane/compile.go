@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -36,6 +37,7 @@ type compiler struct {
 	members map[string]*members // by the group's ID; of all groups
 	// before has groups as they were compiled earlier; groups, as they are now.
 	before, groups map[string]*compiled
+	classes        map[string]class // by the groups' IDs
 	// bits4 and bits6 are the lengths of prefixes that senders have.
 	bits4, bits6 map[int]bool
 }
@@ -49,7 +51,7 @@ type members struct{ prefixes map[netip.Prefix]bool }
 func compile(s State, strangers []string, k kind, zones map[string]uint16, before map[string]*compiled) (*ruleset, map[string]*compiled) {
 	c := &compiler{
 		rules: newRuleset(), state: s, members: map[string]*members{},
-		before: before, groups: map[string]*compiled{},
+		before: before, groups: map[string]*compiled{}, classes: map[string]class{},
 		bits4: map[int]bool{32: true}, bits6: map[int]bool{128: true},
 	}
 	c.base()
@@ -151,9 +153,16 @@ func linkLocal(mac [6]byte) netip.Prefix {
 	return netip.PrefixFrom(a, 128)
 }
 
+// class is the chains of ports of the same groups.
+type class struct{ from, to string }
+
 // class returns the chains for frames from and to the port. Ports of the same
 // groups share them: a port is an element of a few sets, not a list of rules.
 func (c *compiler) class(p Port) (from, to string) {
+	key := strings.Join(p.Groups, " ")
+	if of, known := c.classes[key]; known {
+		return of.from, of.to
+	}
 	ids := slices.Compact(slices.Sorted(slices.Values(p.Groups)))
 	stateful := statefulPort(c.state, p)
 	hash := sha256.Sum256([]byte(fmt.Sprint(stateful, ids)))
@@ -177,6 +186,7 @@ func (c *compiler) class(p Port) (from, to string) {
 	c.rules.chain(to, text, func() []match {
 		return decide([]match{match{}.ether(typeARP).accept()}, false)
 	})
+	c.classes[key] = class{from, to}
 	return from, to
 }
 

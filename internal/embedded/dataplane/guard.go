@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/google/nftables/expr"
 )
@@ -28,10 +29,7 @@ const setMACs = "macs"
 
 // senders names the set "tap . MAC . address" of one length of prefixes.
 func senders(ipv6 bool, bits int) string {
-	if ipv6 {
-		return fmt.Sprintf("senders6-%d", bits)
-	}
-	return fmt.Sprintf("senders4-%d", bits)
+	return "senders" + version(ipv6) + "-" + strconv.Itoa(bits)
 }
 
 // Where things lie in a frame.
