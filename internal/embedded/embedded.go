@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"kuryr/internal/embedded/api"
@@ -34,8 +33,9 @@ type Options struct {
 	// Enforce says that the data plane enforces port security on this host.
 	// Without it ports are unprotected, say so, and can't be set otherwise.
 	Enforce bool
-	MTU     int          // of networks that ask for none, in bytes; 0: 1500
-	Log     *slog.Logger // required
+	Limits  map[string]int // default quotas by resource, in place of Neutron\'s; -1: no limit
+	MTU     int            // of networks that ask for none, in bytes; 0: 1500
+	Log     *slog.Logger   // required
 }
 
 // Server is an embedded Neutron. It is safe for concurrent use.
@@ -62,7 +62,11 @@ func Open(o Options) (*Server, error) {
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state folder of the embedded Neutron: %w", err)
 	}
-	state, err := store.Open(store.Options{Path: filepath.Join(o.StateDir, stateFile), Host: o.Host, MTU: o.MTU, Enforce: o.Enforce})
+	so, err := o.store()
+	if err != nil {
+		return nil, err
+	}
+	state, err := store.Open(so)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the state of the embedded Neutron: %w", err)
 	}
@@ -74,7 +78,7 @@ func Open(o Options) (*Server, error) {
 		store: state,
 		api:   api.New(state, api.Options{Log: o.Log}),
 		links: links,
-		agent: dataplane.New(links, state, dataplane.Options{Log: o.Log}),
+		agent: dataplane.New(links, state, dataplane.Options{Log: o.Log, Enforce: o.Enforce}),
 	}
 	s.stop, s.halt = context.WithCancel(context.Background())
 	s.close = sync.OnceValue(s.shut)

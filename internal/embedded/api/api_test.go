@@ -119,7 +119,7 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","host_routes":[{"destination":"10.2.0.1/16","nexthop":"10.1.0.2"}]`), 400, "HTTPBadRequest", "'10.2.0.0/16' is recommended"},
 		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","dns_nameservers":["x"]`), 400, "HTTPBadRequest", "'x' is not a valid nameserver"},
 		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","ipv6_ra_mode":"x"`), 400, "HTTPBadRequest", "Invalid input for ipv6_ra_mode"},
-		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","service_types":["compute:nova"]`), 400, "HTTPBadRequest", "not supported by this server"},
+		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","service_types":["x"]`), 400, "InvalidSubnetServiceType", "x does not correspond"},
 		{"PUT", "/v2.0/subnets/" + subnet, `{"subnet":{"cidr":"10.1.0.0/24"}}`, 400, "HTTPBadRequest", "Cannot update read-only attribute cidr"},
 		{"POST", "/v2.0/subnetpools", `{"subnetpool":{"prefixes":["10.0.0.0/8"]}}`, 400, "HTTPBadRequest", "Required attribute 'name' not specified"},
 		{"POST", "/v2.0/subnetpools", `{"subnetpool":{"name":" ","prefixes":["10.0.0.0/8"]}}`, 400, "HTTPBadRequest", "Blank strings are not permitted"},

@@ -20,10 +20,7 @@ import (
 var differs = map[string]string{
 	"provider:network_type":    "a network is a bridge of this host, not a tunnel",
 	"provider:segmentation_id": "a network is a bridge of this host, not a tunnel",
-	"address_scope_id":         "there are no address scopes",
-	"ipv4_address_scope":       "there are no address scopes",
 	"subnet_id":                "Neutron serves subnets by their random IDs, this server by age",
-	"extra_dhcp_opts":          "no DHCP is served",
 	"fqdn":                     "the recording's server had dns_domain set",
 	"revision_number":          "Neutron counts inner changes, of segments and bindings",
 	"created_at":               "time",

@@ -10,7 +10,7 @@ func (a *API) registerDiscovery(mux *http.ServeMux) {
 	for _, path := range []string{"/v2.0", "/v2.0/{$}"} {
 		mux.Handle(path, a.serve(methods{"GET": serveRoot}))
 	}
-	known := extensions()
+	known := append(extensions(), serviceExtensions()...)
 	if a.store.Enforces() {
 		known = append(known, securityExtensions()...)
 	}

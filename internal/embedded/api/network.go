@@ -81,11 +81,16 @@ func networkConstants() []attr[networkSpec, networkView] {
 	physical.filter, segment.filter = kind.filter, kind.filter
 	return []attr[networkSpec, networkView]{
 		kind, physical, segment, external,
-		fixed[networkSpec, networkView]("qos_policy_id", "There are no QoS policies.", nil),
+		{
+			name: "qos_policy_id", doc: "The network's QoS policy. It is not applied to traffic.",
+			post: true, put: true, def: unset, parse: orNull(identifier, ""),
+			set: field(func(s *networkSpec) *store.Opt[string] { return &s.QoSPolicyID }),
+			get: func(v networkView) any { return orNil(v.QoSPolicyID) }, filter: equal[networkSpec, networkView](asIs),
+		},
 		fixed[networkSpec, networkView]("availability_zone_hints", "There are no availability zones.", none),
 		shown[networkSpec, networkView]("availability_zones", "There are no availability zones.", none),
-		shown[networkSpec, networkView]("ipv4_address_scope", "There are no address scopes.", nil),
-		shown[networkSpec, networkView]("ipv6_address_scope", "There are no address scopes.", nil),
+		{name: "ipv4_address_scope", doc: "The address scope of its IPv4 subnets.", get: func(v networkView) any { return orNil(v.Scope4) }},
+		{name: "ipv6_address_scope", doc: "The address scope of its IPv6 subnets.", get: func(v networkView) any { return orNil(v.Scope6) }},
 		shown[networkSpec, networkView]("l2_adjacency", "A network is one layer-2 segment.", true),
 	}
 }

@@ -40,6 +40,7 @@ func portAttrs(enforced bool) []attr[portSpec, portView] {
 	} else {
 		list = append(list, portUnprotected()...)
 	}
+	list = append(list, portExtras()...)
 	list = append(list, portConstants()...)
 	reserved(true, list, "binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details", "resource_request")
 	standard := standardAttrs(spec, row)
@@ -178,13 +179,7 @@ func portDNS() []attr[portSpec, portView] {
 func portConstants() []attr[portSpec, portView] {
 	allocation := shown[portSpec, portView]("ip_allocation", "Addresses are chosen when the port is made.", "immediate")
 	allocation.filter, allocation.sort = equal[portSpec, portView](asIs), true
-	return []attr[portSpec, portView]{
-		allocation,
-		fixed[portSpec, portView]("extra_dhcp_opts", "No DHCP is served.", []any{}),
-		fixed[portSpec, portView]("qos_policy_id", "There are no QoS policies.", nil),
-		shown[portSpec, portView]("qos_network_policy_id", "There are no QoS policies.", nil),
-		shown[portSpec, portView]("resource_request", "There are no QoS policies.", nil),
-	}
+	return []attr[portSpec, portView]{allocation}
 }
 
 // portUnprotected is true of every port of a server that does not enforce

@@ -22,8 +22,9 @@ type resource[S, V any] struct {
 	adminOnly        bool   // only administrators may change it
 	attrs            []attr[S, V]
 
-	list   func(ctx context.Context, q store.Query, keep func(V) bool) ([]V, error)
-	show   func(ctx context.Context, id string) (V, error)
+	list func(ctx context.Context, q store.Query, keep func(V) bool) ([]V, error)
+	show func(ctx context.Context, id string) (V, error)
+	// create, update and remove are nil where nothing can be changed.
 	create func(ctx context.Context, specs []S) ([]V, error)
 	update func(ctx context.Context, id string, spec S, m store.Match) (V, error)
 	remove func(ctx context.Context, id string, m store.Match) error
@@ -40,13 +41,16 @@ type endpoint func(w http.ResponseWriter, r *http.Request) error
 type methods map[string]endpoint
 
 func (t *resource[S, V]) register(mux *http.ServeMux) {
-	all := t.api.serve(methods{"GET": t.serveList, "POST": t.serveCreate})
-	one := t.api.serve(methods{"GET": t.serveShow, "PUT": t.serveUpdate, "DELETE": t.serveDelete})
+	many, single := methods{"GET": t.serveList}, methods{"GET": t.serveShow}
+	if t.create != nil {
+		many["POST"], single["PUT"], single["DELETE"] = t.serveCreate, t.serveUpdate, t.serveDelete
+	}
+	all, one := t.api.serve(many), t.api.serve(single)
 	mux.Handle("/v2.0/"+t.path(), all)
 	mux.Handle("/v2.0/"+t.path()+"/{$}", all)
 	mux.Handle("/v2.0/"+t.path()+"/{id}", one)
-	if t.attr("tags") != nil {
-		t.api.registerTags(mux, store.Resource(t.path()))
+	if t.attr("tags") != nil { // without the path's prefix, as in Neutron
+		t.api.registerTags(mux, store.Resource(strings.ReplaceAll(t.collection, "_", "-")))
 	}
 }
 

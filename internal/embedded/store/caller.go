@@ -17,6 +17,12 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
+// Caller returns who asks.
+func (s *Store) Caller(ctx context.Context) Caller { return s.caller(ctx) }
+
+// Host returns this server's name: ports with this binding:host_id are bound.
+func (s *Store) Host() string { return s.host }
+
 func (s *Store) caller(ctx context.Context) Caller {
 	c, given := ctx.Value(callerKey{}).(Caller)
 	if !given {

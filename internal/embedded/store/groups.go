@@ -92,6 +92,9 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, specs []SecurityGroupS
 	return create(ctx, s, specs, func(x *tx, spec SecurityGroupSpec) (*SecurityGroup, error) {
 		g := &SecurityGroup{Standard: x.standard(uuid.NewString(), spec.StandardSpec)}
 		x.ensureDefaultGroup(g.ProjectID)
+		if err := x.quota("security_group", spec.StandardSpec); err != nil {
+			return nil, err
+		}
 		if g.Name == defaultName {
 			return nil, errorf(Conflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
 		}

@@ -17,7 +17,7 @@ const (
 func (s *Store) viewNetwork(st *state, n *Network) NetworkView {
 	subnets := st.subnetNetwork.list(n.ID)
 	slices.Sort(subnets)
-	return NetworkView{Network: n, Subnets: subnets, Security: s.enforce && (n.PortSecurity == nil || *n.PortSecurity)}
+	return NetworkView{Network: n, Subnets: subnets, Scope4: st.scopeOf(subnets, 4), Scope6: st.scopeOf(subnets, 6), Security: s.enforce && (n.PortSecurity == nil || *n.PortSecurity)}
 }
 
 // Networks lists networks, in no order; a nil keep accepts all.
@@ -38,6 +38,12 @@ func (s *Store) CreateNetworks(ctx context.Context, specs []NetworkSpec) ([]Netw
 }
 
 func createNetwork(x *tx, spec NetworkSpec) (*Network, error) {
+	if err := x.quota("network", spec.StandardSpec); err != nil {
+		return nil, err
+	}
+	if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
+		return nil, err
+	}
 	n := &Network{Standard: x.standard(uuid.NewString(), spec.StandardSpec), AdminStateUp: true}
 	n.Revision = 1 // as Neutron's, whose segment is its first change
 	if err := spec.into(n, x.store.mtu); err != nil {
@@ -53,6 +59,7 @@ func (s NetworkSpec) into(n *Network, mtu int) error {
 	s.Shared.into(&n.Shared)
 	s.MTU.into(&n.MTU)
 	s.DNSDomain.into(&n.DNSDomain)
+	s.QoSPolicyID.into(&n.QoSPolicyID)
 	if s.PortSecurity.Set {
 		n.PortSecurity = &s.PortSecurity.V
 	}
@@ -76,6 +83,9 @@ func (s *Store) UpdateNetwork(ctx context.Context, id string, spec NetworkSpec, 
 			return networkNotFound(id)
 		}
 		if err := x.may("update_network", m, &old.Standard); err != nil {
+			return err
+		}
+		if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
 			return err
 		}
 		n := *old

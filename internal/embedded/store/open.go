@@ -36,6 +36,7 @@ func Open(o Options) (*Store, error) {
 		w:       newWriter(),
 		plugged: make(map[string]struct{}),
 	}
+	s.state.limits = limitsOf(o.Limits)
 	if s.mtu == 0 {
 		s.mtu = 1500
 	}

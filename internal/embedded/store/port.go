@@ -15,8 +15,9 @@ const macTries = 16
 
 // viewPort adds the binding. Nothing of a port's binding is stored: it follows from its
 // host, of which this server knows one, itself.
-func (s *Store) viewPort(_ *state, p *Port) PortView {
+func (s *Store) viewPort(st *state, p *Port) PortView {
 	v := PortView{Port: p, Status: "DOWN", VIFType: "binding_failed", Filtered: s.enforce, Protected: s.enforce && p.Security}
+	v.NetworkPolicy = st.networks.rows[p.NetworkID].QoSPolicyID
 	switch {
 	case p.HostID == "":
 		v.VIFType = "unbound"
@@ -105,6 +106,9 @@ func (s *Store) CreatePorts(ctx context.Context, specs []PortSpec) ([]PortView, 
 }
 
 func createPort(x *tx, spec PortSpec) (*Port, error) {
+	if err := x.quota("port", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	network := spec.NetworkID.V
 	on := find(x, x.networks, network)
 	if on == nil {
@@ -128,6 +132,9 @@ func createPort(x *tx, spec PortSpec) (*Port, error) {
 		return nil, err
 	}
 	p.FixedIPs = ips
+	if err := x.checkPolicy(p.QoSPolicyID); err != nil {
+		return nil, err
+	}
 	if err := x.secure(p, on, spec); err != nil {
 		return nil, err
 	}
@@ -146,6 +153,10 @@ func (s PortSpec) into(p *Port) {
 	s.Profile.into(&p.Profile)
 	s.DNSName.into(&p.DNSName)
 	s.DNSDomain.into(&p.DNSDomain)
+	s.QoSPolicyID.into(&p.QoSPolicyID)
+	if s.DHCPOptions.Set {
+		p.setDHCPOptions(s.DHCPOptions.V)
+	}
 	if s.Uplink.Set {
 		p.NoUplink = !s.Uplink.V
 	}
@@ -206,6 +217,9 @@ func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Matc
 			}
 			p.FixedIPs = ips
 		}
+		if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
+			return err
+		}
 		if err := x.resecure(old, &p, spec); err != nil {
 			return err
 		}
@@ -255,3 +269,17 @@ func (x *tx) strip(port, subnet string) {
 }
 
 func portsOf(s *state) *table[Port] { return s.ports }
+
+// setDHCPOptions sets and takes away options; the others stay.
+func (p *Port) setDHCPOptions(specs []DHCPOptionSpec) {
+	options := slices.Clone(p.DHCPOptions)
+	for _, o := range specs {
+		options = slices.DeleteFunc(options, func(have DHCPOption) bool {
+			return have.Name == o.Name && have.IPVersion == o.IPVersion
+		})
+		if !o.Gone {
+			options = append(options, o.DHCPOption)
+		}
+	}
+	p.DHCPOptions = options
+}

@@ -145,6 +145,9 @@ func (s *Store) CreateSecurityGroupRules(ctx context.Context, specs []SecurityGr
 // createRule checks in Neutron's order. made are the rules that the same
 // request has made so far.
 func (x *tx) createRule(spec SecurityGroupRuleSpec, made map[string]bool) (*SecurityGroupRule, error) {
+	if err := x.quota("security_group_rule", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	r := &SecurityGroupRule{Standard: x.standard(uuid.NewString(), spec.StandardSpec), Ethertype: IPv4}
 	spec.GroupID.into(&r.GroupID)
 	spec.Direction.into(&r.Direction)

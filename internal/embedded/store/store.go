@@ -20,6 +20,8 @@ type Options struct {
 	// Enforce says that the data plane enforces port security. Without it
 	// ports are unprotected, and say so.
 	Enforce bool
+	// Limits changes the default limits of projects; see DefaultLimits.
+	Limits map[string]int
 	// LockTimeout is how long Open waits for another process to let go of the
 	// file; 0: a second.
 	LockTimeout time.Duration

@@ -34,6 +34,9 @@ func (s *Store) CreateSubnets(ctx context.Context, specs []SubnetSpec) ([]Subnet
 // createSubnet checks in Neutron's order, so that of two faults the same one
 // is reported.
 func createSubnet(x *tx, spec SubnetSpec) (*Subnet, error) {
+	if err := x.quota("subnet", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	if !spec.EnableDHCP.Set {
 		spec.EnableDHCP = Some(true)
 	}
@@ -90,6 +93,7 @@ func (s SubnetSpec) into(r *Subnet) {
 	s.Nameservers.into(&r.Nameservers)
 	s.RAMode.into(&r.RAMode)
 	s.AddressMode.into(&r.AddressMode)
+	s.ServiceTypes.into(&r.ServiceTypes)
 }
 
 // poolFor returns the ID of the subnetpool that a subnet comes from, or "".

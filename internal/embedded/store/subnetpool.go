@@ -31,6 +31,9 @@ func (s *Store) CreateSubnetPools(ctx context.Context, specs []SubnetPoolSpec) (
 }
 
 func createSubnetPool(x *tx, spec SubnetPoolSpec) (*SubnetPool, error) {
+	if err := x.quota("subnetpool", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	p := &SubnetPool{Standard: x.standard(uuid.NewString(), spec.StandardSpec)}
 	if err := p.setPrefixes(spec.Prefixes.V); err != nil {
 		return nil, err
@@ -56,10 +59,14 @@ func (x *tx) changePool(p *SubnetPool, spec SubnetPoolSpec) error {
 	spec.DefaultPrefixLen.into(&p.DefaultPrefixLen)
 	spec.IsDefault.into(&p.IsDefault)
 	spec.Shared.into(&p.Shared)
+	spec.ScopeID.into(&p.ScopeID)
 	if spec.DefaultQuota.Set {
 		p.DefaultQuota = &spec.DefaultQuota.V
 	}
 	if err := p.checkBounds(); err != nil {
+		return err
+	}
+	if err := x.checkScope(p); err != nil {
 		return err
 	}
 	if p.IsDefault && !was && x.defaultPool(p.IPVersion()) != nil {
@@ -144,8 +151,11 @@ func covers(all, part []netip.Prefix) bool {
 
 // AddPrefixes makes a subnetpool larger.
 func (s *Store) AddPrefixes(ctx context.Context, id string, prefixes []netip.Prefix) (SubnetPoolView, error) {
-	return s.editPool(ctx, id, Match{}, func(_ *tx, p *SubnetPool) error {
-		return p.setPrefixes(append(slices.Clone(p.Prefixes), prefixes...))
+	return s.editPool(ctx, id, Match{}, func(x *tx, p *SubnetPool) error {
+		if err := p.setPrefixes(append(slices.Clone(p.Prefixes), prefixes...)); err != nil {
+			return err
+		}
+		return x.checkScope(p)
 	})
 }
 

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -13,6 +15,7 @@ type table[T any] struct {
 	reindex func(id string, old, new *T) // either may be nil
 	expect  func(rows int)               // makes room in the indexes; nil: not worth it
 	std     func(*T) *Standard           // nil: rows belong to no one and have no tags
+	owned   map[string]int               // rows by project
 	shared  func(*T) bool                // whether other projects see the row; nil: never
 }
 
@@ -21,13 +24,14 @@ type anyTable interface {
 	name() string
 	row(id string) any // nil: there is none
 	load(btx *bolt.Tx) error
+	idOf(row []byte) (string, error)
 	standard(id string) *Standard // nil: there is none; to be read only
 	change(x *tx, id string, f func(*Standard))
 	visible(c Caller, id string) bool
 }
 
 func newTable[T any](bucket string, reindex func(id string, old, new *T), std func(*T) *Standard) *table[T] {
-	return &table[T]{bucket: bucket, rows: make(map[string]*T), reindex: reindex, std: std}
+	return &table[T]{bucket: bucket, rows: make(map[string]*T), owned: make(map[string]int), reindex: reindex, std: std}
 }
 
 // place puts a row into the table, or takes it out when v is nil.
@@ -38,7 +42,30 @@ func (t *table[T]) place(id string, v *T) {
 	} else {
 		t.rows[id] = v
 	}
+	if t.std != nil {
+		if old != nil {
+			t.owned[t.std(old).ProjectID]--
+		}
+		if v != nil {
+			t.owned[t.std(v).ProjectID]++
+		}
+	}
 	t.reindex(id, old, v)
+}
+
+// idOf returns the key of a row as it is on disk.
+func (t *table[T]) idOf(row []byte) (string, error) {
+	var key struct{ ID, Project string }
+	if err := json.Unmarshal(row, &key); err != nil {
+		return "", err
+	}
+	if t.std == nil {
+		key.ID = key.Project
+	}
+	if key.ID == "" {
+		return "", errors.New("it has no ID")
+	}
+	return key.ID, nil
 }
 
 func (t *table[T]) name() string { return t.bucket }

@@ -16,6 +16,7 @@ const (
 	PortResource       Resource = "ports"
 	GroupResource      Resource = "security-groups"
 	AddrGroupResource  Resource = "address-groups"
+	QoSPolicyResource  Resource = "policies"
 	RuleResource       Resource = "security-group-rules"
 )
 
