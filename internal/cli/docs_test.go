@@ -79,7 +79,7 @@ when stdout is no terminal, or ` + "`NO_COLOR`" + ` is set.
 	for _, cmd := range commands(newRoot()) {
 		cmd.InitDefaultHelpFlag()
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", cmd.CommandPath(), description(cmd))
-		if cmd.Runnable() && !cmd.HasAvailableSubCommands() {
+		if cmd.Annotations[groupNote] == "" {
 			fmt.Fprintf(&b, "\n    %s\n", cmd.UseLine())
 		}
 		for _, sub := range cmd.Commands() {

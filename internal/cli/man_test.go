@@ -83,7 +83,7 @@ func manualPages() map[string]string {
 	pages := map[string]string{"kuryr.conf.5": configPage()}
 	for _, cmd := range commands(newRoot()) {
 		path := cmd.CommandPath()
-		if strings.Contains(path, "completion") || cmd.Name() == "help" || cmd.HasParent() && cmd.HasAvailableSubCommands() {
+		if strings.Contains(path, "completion") || cmd.Name() == "help" || cmd.HasParent() && cmd.Annotations[groupNote] != "" {
 			continue
 		}
 		pages[strings.ReplaceAll(path, " ", "-")+".1"] = commandPage(cmd)
@@ -155,7 +155,7 @@ func commandPage(cmd *cobra.Command) string {
 	p := newPage(strings.ReplaceAll(cmd.CommandPath(), " ", "-"), "1", cmd.Short)
 	p.heading("SYNOPSIS")
 	synopsis := cmd.UseLine()
-	if cmd.HasAvailableSubCommands() {
+	if cmd.Annotations[groupNote] != "" {
 		synopsis = cmd.CommandPath() + " COMMAND [flags]"
 	}
 	fmt.Fprintf(p, "%s\n", bold(synopsis))
@@ -164,7 +164,7 @@ func commandPage(cmd *cobra.Command) string {
 	if cmd.HasAvailableSubCommands() {
 		p.heading("COMMANDS")
 		for _, sub := range commands(cmd)[1:] {
-			if sub.Runnable() && !sub.HasAvailableSubCommands() && !strings.Contains(sub.CommandPath(), "completion ") {
+			if sub.Annotations[groupNote] == "" && !strings.Contains(sub.CommandPath(), "completion ") {
 				p.term(bold(strings.TrimPrefix(sub.CommandPath(), "kuryr ")), sub.Short+".")
 			}
 		}
@@ -218,7 +218,7 @@ func seeAlso(cmd *cobra.Command) string {
 func manualNames(root *cobra.Command) map[string]bool {
 	names := map[string]bool{}
 	for _, cmd := range commands(root)[1:] {
-		if cmd.Runnable() && !cmd.HasAvailableSubCommands() && !strings.Contains(cmd.CommandPath(), "completion") && cmd.Name() != "help" {
+		if cmd.Annotations[groupNote] == "" && !strings.Contains(cmd.CommandPath(), "completion") && cmd.Name() != "help" {
 			names[strings.ReplaceAll(cmd.CommandPath(), " ", "-")] = true
 		}
 	}

@@ -172,7 +172,7 @@ func find(kind string, all []item, word string) (item, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return item{}, &courier.Error{Kind: courier.NotFound, Op: "show", Subject: kind + " " + strconv.Quote(word), Err: errors.New("Kuryr holds none"),
+		return item{}, &courier.Error{Kind: courier.NotFound, Op: "show", Subject: kind + " " + strconv.Quote(word), Err: errors.New("there is none here"),
 			Hint: `"kuryr status" lists them`}
 	}
 	return item{}, &courier.Error{Kind: courier.Conflict, Op: "show", Subject: kind + " " + strconv.Quote(word),

@@ -8,6 +8,7 @@ package openstackclient
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -94,8 +95,8 @@ func (s *stand) serve(t *testing.T, flags []string) {
 // await waits until the server answers.
 func (s *stand) await(t *testing.T, address string) {
 	t.Helper()
-	transport := &http.Transport{Dial: func(network, _ string) (c net.Conn, err error) {
-		s.inside(func() { c, err = net.Dial(network, address) })
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (c net.Conn, err error) {
+		s.inside(func() { c, err = (&net.Dialer{}).DialContext(ctx, network, address) })
 		return c, err
 	}}
 	defer transport.CloseIdleConnections()
