@@ -62,7 +62,7 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 	t, err := f.change(f.inForce, now)
 	if err != nil && f.inForce != nil {
 		// Somebody else had their hands in our table: make it anew.
-		f.log.WarnContext(ctx, "the filter's table is not as it was left; it is made anew", observe.Err, err)
+		f.log.DebugContext(ctx, "the kernel refuses the change; the tables are made anew", observe.Err, err)
 		t, err = f.change(nil, now)
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package dataplane_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -240,4 +241,70 @@ func (w *world) big(ports, groups, rules int) dataplane.State {
 		s.Groups[id] = g
 	}
 	return s
+}
+
+// TestCantBePut: the kernel refuses a policy (a name too long for it). Without
+// any table, the taps are set down; with one, it stays, and what it does not
+// know stays closed.
+func TestCantBePut(t *testing.T) {
+	w := newWorld(t)
+	bad := strings.Repeat("x", 300)
+	w.group("any", rule(), rule(egress))
+	w.group(bad, rule())
+	a, b := w.host(networkA, 1, "any"), w.host(networkA, 2, "any")
+	refused := func() {
+		t.Helper()
+		s := dataplane.State{Groups: w.groups}
+		for _, h := range w.hosts {
+			s.Ports = append(s.Ports, h.port)
+		}
+		w.policy.set(s)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := w.agent.Apply(ctx); err == nil {
+			t.Fatal("the kernel takes the policy")
+		}
+	}
+	f := func(from, to *host) []byte { return from.to(to, udp(ap(from.v4(), w.newPort()), ap(to.v4(), 53))) }
+	b.port.Groups = []string{bad}
+	w.stop()
+	w.ns.Run("nft", "flush", "ruleset")
+	w.start()
+	refused()
+	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(w.ns.Run("ip", "link", "show", a.port.HostEnd), "state DOWN"); {
+		if time.Now().After(deadline) {
+			t.Fatal("without a table, the tap stays up")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	expect(t, "no table", a, b, f(a, b), false)
+	if w.policy.isActive(a.port.HostEnd) {
+		t.Error("a port is told active that has no rules")
+	}
+	b.port.Groups = []string{"any"}
+	w.apply()
+	w.upAgain(a, b)
+	expect(t, "a table", a, b, f(a, b), true)
+
+	c := w.host(networkA, 3, bad)
+	refused()
+	expect(t, "what was in force", a, b, f(a, b), true)
+	expect(t, "to a port that is not", a, c, f(a, c), false)
+	expect(t, "from a port that is not", c, a, f(c, a), false)
+	if w.policy.isActive(c.port.HostEnd) {
+		t.Error("a port is told active that has no rules")
+	}
+}
+
+func (w *world) upAgain(hosts ...*host) {
+	w.t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for _, h := range hosts {
+		for !w.policy.isActive(h.port.HostEnd) {
+			if time.Now().After(deadline) {
+				w.t.Fatal("the port does not become active again")
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 }
