@@ -71,6 +71,7 @@ it is done) or "break" (before).`,
     --tls-cert server.pem --tls-key server.key --tls-ca clients.pem`,
 		Args: noArgs,
 	}
+	cmd.AddCommand(newNeutronExport(), newNeutronImport())
 	var f neutronFlags
 	f.add(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
