@@ -41,6 +41,9 @@ type Config struct {
 	SubnetPoolPrefix string
 	// RequestTimeout is the deadline of each call from the engine.
 	RequestTimeout time.Duration
+	// LostRequestTimeout is how long a request to Neutron whose answer was lost
+	// may still take effect.
+	LostRequestTimeout time.Duration
 	// Debug logs wire traffic too.
 	Debug bool
 	// NeutronListen is the loopback "ADDRESS:PORT" on which the embedded

@@ -29,6 +29,7 @@ func defaults() Config {
 		ProcessExternalConnectivity: true,
 		SubnetPoolPrefix:            "kuryrPool",
 		RequestTimeout:              20 * time.Second,
+		LostRequestTimeout:          120 * time.Second,
 		VethDstPrefix:               "eth",
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
@@ -97,6 +98,7 @@ process_external_connectivity = off
 requires_mac_address = 1
 subnetpool_name_prefix = my Pool
 request_timeout = 300
+lost_request_timeout = 200
 [Binding]
 veth_dst_prefix = net
 [NEUTRON]
@@ -111,7 +113,7 @@ default_subnetpool_v6 = six
 		Host: "node-a", StateDir: "/srv/kuryr", KuryrURI: "https://192.0.2.1:23750", EnableSSL: true,
 		SSLCertFile: "/etc/k/cert", SSLKeyFile: "/etc/k/key", SSLCAFile: "/etc/k/ca", DockerSocket: "/run/docker/plugins/k.sock",
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
-		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second,
+		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

@@ -131,6 +131,10 @@ func engineOptions() []Option {
 		Section: defaultSection, Name: "request_timeout", Value: "SECONDS", Default: "20",
 		Doc:   "Deadline of each call from the engine, 1 to 300 seconds.",
 		field: func(c *Config) any { return &c.RequestTimeout },
+	}, {
+		Section: defaultSection, Name: "lost_request_timeout", Value: "SECONDS", Default: "120",
+		Doc:   "How long a request to Neutron whose answer was lost may still take effect, 1 to 300 seconds. So long Kuryr looks for what it made. Without meaning where the embedded Neutron serves.",
+		field: func(c *Config) any { return &c.LostRequestTimeout },
 	}}
 }
 

@@ -24,29 +24,36 @@ func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.P
 	}
 	rec := p.rec
 	c.mu.Unlock()
-	subject := "of " + rec.CIDR.String()
-	if r.Address.IsValid() && !assignable(rec.CIDR, r.Address) {
-		return netip.Prefix{}, &Error{Kind: Invalid, Op: "request address " + r.Address.String(), Subject: subject,
-			Public: "no interface on that subnet can have it", Hint: "take one inside of " + rec.CIDR.String()}
-	}
-	var a netip.Addr
-	var err error
+	var got netip.Prefix
+	err := checkWish(rec, r)
 	switch {
+	case err != nil:
 	case rec.Network == "":
-		a, err = c.promise(ctx, p, r)
+		got, err = c.promise(ctx, p, r)
 	case r.Gateway:
-		a, err = c.confirmGateway(rec, r)
+		got, err = confirmGateway(rec, r)
 	default:
-		return c.reserve(ctx, rec, r)
+		got, err = c.reserve(ctx, rec, r)
 	}
-	if err != nil {
-		return netip.Prefix{}, err
+	if err != nil && rec.Network != "" && !r.Gateway {
+		// Docker forgets the address of the other family without a word.
+		if a := c.partner(rec); a != nil {
+			c.discard(a)
+		}
 	}
-	return netip.PrefixFrom(a, rec.CIDR.Bits()), nil
+	return got, err
+}
+
+func checkWish(p poolRecord, r AddressRequest) error {
+	if !r.Address.IsValid() || assignable(p.CIDR, r.Address) {
+		return nil
+	}
+	return &Error{Kind: Invalid, Op: "request address " + r.Address.String(), Subject: "of " + p.CIDR.String(),
+		Public: "no interface on that subnet can have it", Hint: "take one inside of " + p.CIDR.String()}
 }
 
 // promise sets an address aside for a network that does not exist yet.
-func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip.Addr, error) {
+func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip.Prefix, error) {
 	subject := "of " + p.rec.CIDR.String()
 	c.mu.Lock()
 	a := r.Address
@@ -55,16 +62,16 @@ func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip
 		a = p.rec.CIDR.Addr().Next()
 	case !a.IsValid():
 		c.mu.Unlock()
-		return a, &Error{Kind: Unsupported, Op: "request an address", Subject: subject,
+		return netip.Prefix{}, &Error{Kind: Unsupported, Op: "request an address", Subject: subject,
 			Public: "no Kuryr network uses this pool", Hint: "create the network with --driver kuryr as well as --ipam-driver kuryr"}
 	}
 	if a == p.rec.Gateway && r.Gateway {
 		c.mu.Unlock()
-		return a, nil
+		return netip.PrefixFrom(a, p.rec.CIDR.Bits()), nil
 	}
 	if a == p.rec.Gateway || slices.Contains(p.rec.Auxiliary, a) {
 		c.mu.Unlock()
-		return a, &Error{Kind: Conflict, Op: "request address " + a.String(), Subject: subject, Public: "it is taken already"}
+		return netip.Prefix{}, &Error{Kind: Conflict, Op: "request address " + a.String(), Subject: subject, Public: "it is taken already"}
 	}
 	if r.Gateway {
 		p.rec.Gateway = a
@@ -73,15 +80,15 @@ func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip
 	}
 	p.rec.Touched = time.Now()
 	c.mu.Unlock()
-	return a, c.save(ctx, noted, p)
+	return netip.PrefixFrom(a, p.rec.CIDR.Bits()), c.save(ctx, noted, p)
 }
 
 // confirmGateway answers a gateway request that comes after the network.
-func (c *Courier) confirmGateway(p poolRecord, r AddressRequest) (netip.Addr, error) {
+func confirmGateway(p poolRecord, r AddressRequest) (netip.Prefix, error) {
 	if p.Gateway.IsValid() && (!r.Address.IsValid() || r.Address == p.Gateway) {
-		return p.Gateway, nil
+		return netip.PrefixFrom(p.Gateway, p.CIDR.Bits()), nil
 	}
-	return netip.Addr{}, &Error{Kind: Conflict, Op: "request the gateway", Subject: "of " + p.CIDR.String(),
+	return netip.Prefix{}, &Error{Kind: Conflict, Op: "request the gateway", Subject: "of " + p.CIDR.String(),
 		Public: "the network exists and its gateway can't change"}
 }
 
@@ -163,8 +170,8 @@ func (c *Courier) reservePort(ctx context.Context, n *network, p poolRecord, r A
 		if err == nil {
 			return a, nil
 		}
-		scarce := KindOf(err) == Exhausted || KindOf(err) == Conflict
-		if tried || !scarce || !c.settle(ctx, p.Network) {
+		wish := []FixedIP{{Subnet: p.Subnet, Address: r.Address}}
+		if tried || !scarce(err) || !c.settle(ctx, p.Network, nil, concerning(err, wish, r.MAC)) {
 			return nil, err
 		}
 	}
@@ -185,7 +192,7 @@ func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p pool
 	a.op.Lock()
 	defer a.op.Unlock()
 	if err := c.createPort(ctx, a, wish, r.MAC); err != nil {
-		c.abandon(a, err)
+		c.abandon(a, &a.rec.Unanswered, err)
 		return nil, err
 	}
 	c.mu.Lock()
@@ -233,19 +240,6 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	defer c.mu.Unlock()
 	a.rec.take(made)
 	return nil
-}
-
-// abandon gives up an attachment whose port Neutron did not make for err. Only
-// where that is certain is there nothing to look for.
-func (c *Courier) abandon(a *attachment, err error) {
-	switch KindOf(err) {
-	case Conflict, Exhausted, Invalid, NotFound, Unauthorized:
-		if c.forget(context.Background(), a) == nil {
-			c.dropAttachment(a)
-			return
-		}
-	}
-	c.discard(a)
 }
 
 // advance enters the next state, unless the attachment was given up meanwhile.
@@ -305,47 +299,43 @@ var errTaken = errors.New("the reservation was taken meanwhile")
 func (c *Courier) takePartner(ctx context.Context, a *attachment, p poolRecord, r AddressRequest) (netip.Prefix, error) {
 	a.op.Lock()
 	defer a.op.Unlock()
-	c.mu.Lock()
-	i := slices.IndexFunc(a.rec.Addresses, func(x addressRecord) bool { return x.Pool == p.ID })
-	if i < 0 || a.rec.State != reserved {
-		c.mu.Unlock()
+	rec := c.snapshot(a)
+	i := slices.IndexFunc(rec.Addresses, func(x addressRecord) bool { return x.Pool == p.ID })
+	if i < 0 || rec.State != reserved {
 		return netip.Prefix{}, errTaken
 	}
-	have := a.rec.Addresses[i].Address
-	if r.Address.IsValid() {
-		a.rec.Addresses[i].Address = r.Address
+	have := rec.Addresses[i].Address
+	if !r.Address.IsValid() || r.Address == have {
+		return netip.PrefixFrom(have, p.CIDR.Bits()), c.save(ctx, noted, a)
 	}
-	c.mu.Unlock()
-	if r.Address.IsValid() && r.Address != have {
-		if err := c.exchange(ctx, a); err != nil {
-			c.discard(a)
-			return netip.Prefix{}, err
-		}
-		have = r.Address
+	rec.Addresses[i].Address = r.Address
+	if err := c.exchange(ctx, a, rec.Addresses); err != nil {
+		c.discard(a)
+		return netip.Prefix{}, err
 	}
-	return netip.PrefixFrom(have, p.CIDR.Bits()), c.save(ctx, noted, a)
+	return netip.PrefixFrom(r.Address, p.CIDR.Bits()), nil
 }
 
-// exchange gives a's port the addresses in its record. Called with a.op held.
-func (c *Courier) exchange(ctx context.Context, a *attachment) error {
-	c.mu.Lock()
-	id, network := a.rec.Port, a.rec.Network
+// exchange gives a's port these addresses, and writes them down once it has
+// them. Called with a.op held.
+func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addressRecord) error {
 	var want []FixedIP
-	for _, x := range a.rec.Addresses {
+	for _, x := range addresses {
 		want = append(want, FixedIP{Subnet: x.Subnet, Address: x.Address})
 	}
-	c.mu.Unlock()
+	id := c.snapshot(a).Port
 	made, err := c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
-	if KindOf(err) == Conflict && c.settle(ctx, network) {
+	if KindOf(err) == Conflict && c.settle(ctx, a.rec.Network, a, concerning(err, want, MAC{})) {
 		made, err = c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
 	}
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	a.rec.Addresses = addresses
 	a.rec.take(made)
-	return nil
+	c.mu.Unlock()
+	return c.save(ctx, noted, a)
 }
 
 // ReleaseAddress gives an address up. An attachment that has joined a sandbox
@@ -356,6 +346,11 @@ func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr
 	c.mu.Lock()
 	p := c.pools[id]
 	if p == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	if held := (heldAddress{id, addr}); !c.releases[held].IsZero() {
+		delete(c.releases, held)
 		c.mu.Unlock()
 		return nil
 	}
@@ -380,6 +375,9 @@ func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr
 		held = held || a.rec.Addresses[i].Pool != ""
 	}
 	held = held && a.rec.Endpoint == ""
+	if !held {
+		a.rec.State = removing
+	}
 	c.mu.Unlock()
 	if held {
 		return because(op, subject, c.save(ctx, noted, a))

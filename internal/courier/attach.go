@@ -34,6 +34,7 @@ func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error)
 	a.op.Lock()
 	defer a.op.Unlock()
 	if err := c.attach(ctx, n, a, r); err != nil {
+		c.noteUnanswered(&a.rec.Unanswered, err)
 		c.discard(a)
 		return Attached{}, because(op, subject, err)
 	}
@@ -68,8 +69,8 @@ func (c *Courier) claim(ctx context.Context, n *network, r AttachRequest) (*atta
 	var main *attachment
 	for _, addr := range r.Addresses {
 		c.mu.Lock()
-		a := c.reservation(r.Network, addr)
-		if a != nil && main == nil {
+		a := c.holder(r.Network, addr)
+		if a != nil && main == nil && a.rec.State == reserved {
 			main = a
 			main.rec.Endpoint, main.rec.State = r.Endpoint, attaching
 			c.endpoints[r.Endpoint] = main
@@ -92,10 +93,12 @@ func (c *Courier) claim(ctx context.Context, n *network, r AttachRequest) (*atta
 	return main, nil
 }
 
-// reservation returns the one that has addr, or nil. Called with mu held.
-func (c *Courier) reservation(id EngineNetworkID, addr netip.Addr) *attachment {
+// holder returns the reservation that has addr, or the attachment that was
+// made of it and does not want it, or nil. Called with mu held.
+func (c *Courier) holder(id EngineNetworkID, addr netip.Addr) *attachment {
 	for _, a := range c.attachments {
-		if a.rec.Network == id && a.rec.State == reserved && a.rec.has(addr) {
+		open := a.rec.State == reserved || a.rec.State == attaching
+		if a.rec.Network == id && open && a.rec.has(addr) {
 			return a
 		}
 	}
@@ -105,19 +108,9 @@ func (c *Courier) reservation(id EngineNetworkID, addr netip.Addr) *attachment {
 // takeFrom frees addr from a reservation that another endpoint may still
 // want: it goes as a whole only when the engine holds nothing else of it.
 func (c *Courier) takeFrom(ctx context.Context, a *attachment, addr netip.Addr) error {
-	a.op.Lock()
-	c.mu.Lock()
-	rest := slices.DeleteFunc(slices.Clone(a.rec.Addresses), func(x addressRecord) bool { return x.Address == addr })
-	held := slices.ContainsFunc(rest, func(x addressRecord) bool { return x.Pool != "" })
-	if held {
-		a.rec.Addresses = rest
+	if kept, err := c.keepRest(ctx, a, addr); kept || err != nil {
+		return err
 	}
-	c.mu.Unlock()
-	if held {
-		defer a.op.Unlock()
-		return c.exchange(ctx, a)
-	}
-	a.op.Unlock()
 	c.discard(a)
 	select {
 	case <-a.gone:
@@ -125,6 +118,32 @@ func (c *Courier) takeFrom(ctx context.Context, a *attachment, addr netip.Addr) 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// keepRest takes addr from a reservation's port, if the engine holds another
+// of its addresses and no endpoint has claimed it meanwhile.
+func (c *Courier) keepRest(ctx context.Context, a *attachment, addr netip.Addr) (kept bool, err error) {
+	a.op.Lock()
+	defer a.op.Unlock()
+	rec := c.snapshot(a)
+	switch {
+	case rec.State == removing:
+		return false, nil
+	case !rec.has(addr):
+		return true, nil
+	case rec.State == attached:
+		return false, &Error{Kind: Conflict, Op: "take address " + addr.String(), Public: addr.String() + " is another endpoint's"}
+	}
+	rest := slices.DeleteFunc(rec.Addresses, func(x addressRecord) bool { return x.Address == addr })
+	if slices.ContainsFunc(rest, func(x addressRecord) bool { return x.Pool != "" }) {
+		return true, c.exchange(ctx, a, rest)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.rec.State == reserved {
+		a.rec.State = removing // here and now: no endpoint may claim it any more
+	}
+	return a.rec.State != removing, nil
 }
 
 // wish is what the endpoint's port must have: the addresses asked for, or,
@@ -183,7 +202,7 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 // makePortSettled makes the port, once more if what is wished was just being released.
 func (c *Courier) makePortSettled(ctx context.Context, a *attachment, want []FixedIP, mac MAC) error {
 	err := c.createPort(ctx, a, want, mac)
-	if k := KindOf(err); (k == Conflict || k == Exhausted) && c.settle(ctx, a.rec.Network) {
+	if scarce(err) && c.settle(ctx, a.rec.Network, a, concerning(err, want, mac)) {
 		err = c.createPort(ctx, a, want, mac)
 	}
 	return err
@@ -198,17 +217,15 @@ func sameAddresses(r attachmentRecord, want []netip.Addr) bool {
 
 // trim gives the port exactly the wished addresses.
 func (c *Courier) trim(ctx context.Context, a *attachment, wished []netip.Addr, want []FixedIP) error {
-	c.mu.Lock()
 	held := map[netip.Addr]PoolID{}
-	for _, x := range a.rec.Addresses {
+	for _, x := range c.snapshot(a).Addresses {
 		held[x.Address] = x.Pool
 	}
-	a.rec.Addresses = nil
+	var addresses []addressRecord
 	for i, addr := range wished {
-		a.rec.Addresses = append(a.rec.Addresses, addressRecord{Subnet: want[i].Subnet, Address: addr, Pool: held[addr]})
+		addresses = append(addresses, addressRecord{Subnet: want[i].Subnet, Address: addr, Pool: held[addr]})
 	}
-	c.mu.Unlock()
-	return c.exchange(ctx, a)
+	return c.exchange(ctx, a, addresses)
 }
 
 // dropPort deletes a reservation's port, so that another can have its addresses.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -24,7 +25,10 @@ type Options struct {
 	DefaultPoolV6  string // the same for IPv6
 	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
 	EnableDHCP     bool   // enable_dhcp of the subnets
-	Log            *slog.Logger
+	// LostFor is how long a request to Neutron whose answer was lost may still
+	// take effect, and is looked for. 0: two minutes.
+	LostFor time.Duration
+	Log     *slog.Logger
 }
 
 // Courier carries an engine's requests to Neutron and the kernel. Its methods
@@ -41,22 +45,43 @@ type Courier struct {
 	endpoints   map[EndpointID]*attachment
 	removing    map[*life]string // the last error of each removal under way, "" before there is one
 	poolsMoved  chan struct{}    // closed and replaced when a pool is claimed or released
+	departed    chan struct{}    // closed and replaced when an attachment is gone
+	// releases are what Detach gave up and the engine has still to release
+	// itself: the next ReleaseAddress of one means the attachment that is gone,
+	// not the one that has the address now.
+	releases map[heldAddress]time.Time
 
-	cutting    sync.Mutex // one CIDR is chosen from the default subnetpool at a time
-	background sync.WaitGroup
-	slots      chan struct{} // limits removals at work
-	stop       context.CancelFunc
-	stopped    context.Context
+	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
+	background  sync.WaitGroup
+	kernelSlots chan struct{} // limits removals at work in the kernel
+	cloudSlots  chan struct{} // and in Neutron
+	stop        context.CancelFunc
+	stopped     context.Context
 }
 
-// removalSlots is how many removals work at once: deleting a veth waits some
-// 20 ms for the kernel, most of which several can wait out together.
-const removalSlots = 8
+// heldAddress is an address as the engine holds it.
+type heldAddress struct {
+	pool    PoolID
+	address netip.Addr
+}
+
+// How many removals work at once: deleting a veth waits some 20 ms for the
+// kernel, most of which several can wait out together; a Neutron that does
+// not answer must not keep links from going.
+const (
+	kernelSlots = 8
+	cloudSlots  = 16
+)
+
+const defaultLostFor = 2 * time.Minute
 
 // New returns a courier that has nothing yet. Call Start before anything else.
 func New(n Needs, o Options) *Courier {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.LostFor == 0 {
+		o.LostFor = defaultLostFor
 	}
 	stopped, stop := context.WithCancel(context.Background())
 	return &Courier{
@@ -67,7 +92,11 @@ func New(n Needs, o Options) *Courier {
 		endpoints:   map[EndpointID]*attachment{},
 		removing:    map[*life]string{},
 		poolsMoved:  make(chan struct{}),
-		slots:       make(chan struct{}, removalSlots),
+		departed:    make(chan struct{}),
+		releases:    map[heldAddress]time.Time{},
+		cutting:     make(chan struct{}, 1),
+		kernelSlots: make(chan struct{}, kernelSlots),
+		cloudSlots:  make(chan struct{}, cloudSlots),
 		stop:        stop, stopped: stopped,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"kuryr/internal/courier"
 )
@@ -271,6 +272,64 @@ func TestReleaseNeverCutsARunningContainerOff(t *testing.T) {
 	if got, err := w.c.Describe(ctx, n.id, k.endpoint); err != nil || got.State != "attached" {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// TestDetachWhileTheNetworkGoes: Docker counts an endpoint as gone before it
+// sends DeleteEndpoint, so that DeleteNetwork may overtake it.
+func TestDetachWhileTheNetworkGoes(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	for i := range 20 {
+		n := mustNetwork(t, e, fmt.Sprint("n", i), poolSpec{cidr: "10.65.0.0/24"})
+		k := mustStart(t, e, n, fmt.Sprint("e", i), "")
+		var wg sync.WaitGroup
+		wg.Go(func() { e.stop(ctx, k) })
+		wg.Go(func() { e.networkRemove(ctx, n) })
+		wg.Go(func() { w.c.ExpireAt(time.Now().Add(time.Hour)) })
+		wg.Wait()
+		w.mustEmpty()
+	}
+}
+
+// TestLateReleaseAddress: an address is given to the next container before
+// the first one's ReleaseAddress arrives.
+func TestLateReleaseAddress(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.66.0.0/24"})
+	k := mustStart(t, e, n, "e1", "", "10.66.0.9")
+	w.c.Leave(ctx, n.id, k.endpoint)
+	w.c.Detach(ctx, n.id, k.endpoint)
+	next, err := w.c.RequestAddress(ctx, courier.AddressRequest{Pool: n.pools[0].id, Address: k.held[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := courier.AttachRequest{Network: n.id, Endpoint: "e2", Addresses: []netip.Addr{next.Addr()}}
+	if _, err := w.c.Attach(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	e.releaseAddresses(ctx, k)
+	if _, err := w.c.Join(ctx, n.id, "e2"); err != nil {
+		t.Errorf("the next container lost its address: %v", err)
+	}
+}
+
+// TestRefusedFamilyFreesTheOther: Docker forgets the IPv4 address when IPv6 is refused.
+func TestRefusedFamilyFreesTheOther(t *testing.T) {
+	_, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", dual(67)...)
+	for _, wrong := range []string{"fd00:67::1", "fd00:68::9"} {
+		if _, err := e.start(ctx, n, "e1", "", "10.67.0.80", wrong); err == nil {
+			t.Fatalf("%s was given", wrong)
+		}
+		k := mustStart(t, e, n, "e2-"+wrong, "", "10.67.0.80", "fd00:67::80")
+		e.stop(ctx, k)
+	}
+}
+
+func TestRangeOfTheGatewayAlone(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	_, err := e.networkCreate(ctx, "n1", poolSpec{cidr: "10.68.0.0/24", ipRange: "10.68.0.0/31"})
+	wantKind(t, err, courier.Invalid)
+	w.mustEmpty()
 }
 
 func TestUnknownThings(t *testing.T) {

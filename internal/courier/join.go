@@ -25,10 +25,15 @@ func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint En
 	return Joined{Link: ContainerEnd(rec.Port), Gateways: gateways, Routes: routes}, nil
 }
 
+// refreshTimeout bounds what Join can do without.
+const refreshTimeout = 2 * time.Second
+
 // routes reads the host routes and gateways afresh, and falls back to what the
 // subnets had when Neutron does not answer. A default route is the gateway's
 // business, and one through the container itself would go nowhere.
 func (c *Courier) routes(ctx context.Context, n *network, r attachmentRecord) ([]Route, []netip.Addr) {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
 	now, err := c.Neutron.SubnetsOfNetwork(ctx, n.rec.Neutron)
 	if err != nil {
 		c.log.Warn("host routes not refreshed", "network", n.rec.Neutron, "err", err)
@@ -81,7 +86,7 @@ func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint E
 		return nil
 	}
 	c.mu.Lock()
-	a.rec.Joined = false
+	a.rec.Joined, a.rec.Touched = false, time.Now()
 	c.mu.Unlock()
 	return because("leave with endpoint "+endpoint.Short(), "network "+network.Short(), c.save(ctx, noted, a))
 }
@@ -94,6 +99,12 @@ func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint 
 	if a == nil || a.rec.Network != network || a.rec.State == removing {
 		c.mu.Unlock()
 		return nil
+	}
+	a.rec.State = removing
+	for _, x := range a.rec.Addresses {
+		if x.Pool != "" {
+			c.releases[heldAddress{x.Pool, x.Address}] = time.Now()
+		}
 	}
 	c.mu.Unlock()
 	return because("detach endpoint "+endpoint.Short(), "from network "+network.Short(), c.removeLater(ctx, a))

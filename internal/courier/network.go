@@ -40,16 +40,25 @@ func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 		err = c.buildNetwork(ctx, n, r, pools)
 	}
 	if err == nil {
-		c.mu.Lock()
-		n.rec.State = ready
-		c.mu.Unlock()
-		err = c.save(ctx, durable, entities...)
+		err = c.openNetwork(ctx, n, entities)
 	}
 	if err != nil {
 		c.discard(n)
 		return because("create network", name, err)
 	}
 	return nil
+}
+
+// openNetwork makes n ready, unless it was given up meanwhile.
+func (c *Courier) openNetwork(ctx context.Context, n *network, entities []entity) error {
+	c.mu.Lock()
+	if n.rec.State == removing {
+		c.mu.Unlock()
+		return &Error{Kind: Conflict, Op: "open the network", Public: "it is being deleted"}
+	}
+	n.rec.State = ready
+	c.mu.Unlock()
+	return c.save(ctx, durable, entities...)
 }
 
 func head8(id EngineNetworkID) string {
@@ -119,8 +128,13 @@ func (p *pool) promised(want NetworkPool) bool {
 // buildNetwork makes the network's resources in Neutron.
 func (c *Courier) buildNetwork(ctx context.Context, n *network, r NetworkRequest, pools []*pool) error {
 	mark := c.mark(n.rec.Intent)
+	specs, err := c.subnetSpecs(r, pools)
+	if err != nil {
+		return err
+	}
 	made, err := c.Neutron.CreateNetwork(ctx, NetworkSpec{Name: n.rec.Name, MTU: r.MTU, Mark: mark})
 	if err != nil {
+		c.noteUnanswered(&n.rec.Unanswered, err)
 		return err
 	}
 	c.mu.Lock()
@@ -128,7 +142,8 @@ func (c *Courier) buildNetwork(ctx context.Context, n *network, r NetworkRequest
 	c.mu.Unlock()
 	var auxiliary []PortSpec
 	for i, want := range r.Pools {
-		s, err := c.Neutron.CreateSubnet(ctx, c.subnetSpec(made.ID, mark, r, i, pools[i]))
+		specs[i].Network, specs[i].Mark = made.ID, mark
+		s, err := c.Neutron.CreateSubnet(ctx, specs[i])
 		if err != nil {
 			return err
 		}
@@ -163,23 +178,29 @@ func (c *Courier) reserveAuxiliary(ctx context.Context, n *network, specs []Port
 	return nil
 }
 
-// subnetSpec describes the subnet of r.Pools[i], whose pool is p if it is Kuryr's.
-func (c *Courier) subnetSpec(on NetworkID, mark Mark, r NetworkRequest, i int, p *pool) SubnetSpec {
-	want := r.Pools[i]
-	s := SubnetSpec{Network: on, Name: "kuryr-subnet-" + want.CIDR.String(), CIDR: want.CIDR,
-		Gateway: want.Gateway, DHCP: c.opt.EnableDHCP, Mark: mark}
-	if p == nil {
-		return s
+// subnetSpecs describes the subnets of r.Pools, whose pools are pools where
+// they are Kuryr's.
+func (c *Courier) subnetSpecs(r NetworkRequest, pools []*pool) ([]SubnetSpec, error) {
+	specs := make([]SubnetSpec, len(r.Pools))
+	for i, want := range r.Pools {
+		s := SubnetSpec{Name: "kuryr-subnet-" + want.CIDR.String(), CIDR: want.CIDR, Gateway: want.Gateway, DHCP: c.opt.EnableDHCP}
+		if p := pools[i]; p != nil {
+			if part := p.rec.Range; part.IsValid() {
+				s.AllocationPools = allocationPools(want.CIDR, part, want.Gateway)
+				if len(s.AllocationPools) == 0 { // to Neutron none would mean all
+					return nil, &Error{Kind: Invalid, Op: "make the subnet", Public: "the range " + part.String() + " holds nothing but the gateway",
+						Hint: "take a larger --ip-range, or a --gateway outside of it"}
+				}
+			}
+			// Neutron wants all subnets of one family on a network from one
+			// subnetpool: where the engine brings several, they come from none.
+			if countFamily(r.Pools, FamilyOf(want.CIDR.Addr())) == 1 {
+				s.Pool = p.rec.SubnetPool
+			}
+		}
+		specs[i] = s
 	}
-	if p.rec.Range.IsValid() {
-		s.AllocationPools = allocationPools(want.CIDR, p.rec.Range, want.Gateway)
-	}
-	// Neutron wants all subnets of one family on a network from one
-	// subnetpool: where the engine brings several, they come from none.
-	if only := countFamily(r.Pools, FamilyOf(want.CIDR.Addr())) == 1; only {
-		s.Pool = p.rec.SubnetPool
-	}
-	return s
+	return specs, nil
 }
 
 func countFamily(pools []NetworkPool, f Family) int {
@@ -206,6 +227,7 @@ func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 	var left []*attachment
 	for _, a := range c.attachments {
 		if a.rec.Network == id && a.rec.State != removing {
+			a.rec.State = removing
 			left = append(left, a)
 		}
 	}
@@ -238,6 +260,9 @@ func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
 		found, err := c.Neutron.NetworksByMark(ctx, c.mark(r.Intent))
 		if err != nil {
 			return err
+		}
+		if len(found) == 0 && c.mayAppear(r.Unanswered) {
+			return errWaiting
 		}
 		ids = ids[:0]
 		for _, f := range found {

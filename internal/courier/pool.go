@@ -46,7 +46,7 @@ func (c *Courier) makePool(ctx context.Context, r PoolRequest) (Pool, error) {
 		Mark:             c.mark(p.rec.Intent),
 	})
 	if err != nil {
-		c.discard(p)
+		c.abandon(p, &p.rec.Unanswered, err)
 		return Pool{}, because(op, subject, err)
 	}
 	return c.openPool(ctx, p, PoolID(made.ID), made.ID)
@@ -95,8 +95,10 @@ func (c *Courier) contested(cidr netip.Prefix) bool {
 // is cut by CreateNetwork, since Neutron cuts subnets for a network only.
 func (c *Courier) cutPool(ctx context.Context, r PoolRequest) (Pool, error) {
 	op, subject := "cut an address pool", "from subnetpool "+c.defaultPool(r.Family)
-	c.cutting.Lock()
-	defer c.cutting.Unlock()
+	if err := take(ctx, c.cutting); err != nil {
+		return Pool{}, because(op, subject, err)
+	}
+	defer func() { <-c.cutting }()
 	from, err := c.findDefaultPool(ctx, r.Family)
 	if err != nil {
 		return Pool{}, err
@@ -123,7 +125,7 @@ func (c *Courier) cutPool(ctx context.Context, r PoolRequest) (Pool, error) {
 		return Pool{}, because(op, subject, err)
 	}
 	if err := c.Neutron.TagSubnetPool(ctx, from.ID, string(p.rec.ID)); err != nil {
-		c.discard(p)
+		c.abandon(p, &p.rec.Unanswered, err)
 		return Pool{}, because(op, subject, err)
 	}
 	return c.openPool(ctx, p, p.rec.ID, from.ID)
@@ -233,7 +235,11 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 	c.mu.Unlock()
 	switch {
 	case r.Adopted:
-		if err := c.Neutron.UntagSubnetPool(ctx, r.SubnetPool, string(r.ID)); err != nil && KindOf(err) != NotFound {
+		err := c.Neutron.UntagSubnetPool(ctx, r.SubnetPool, string(r.ID))
+		if KindOf(err) == NotFound && c.mayAppear(r.Unanswered) {
+			return errWaiting
+		}
+		if err != nil && KindOf(err) != NotFound {
 			return err
 		}
 	case r.SubnetPool != "":
@@ -244,6 +250,9 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 		found, err := c.Neutron.SubnetPoolsByMark(ctx, c.mark(r.Intent))
 		if err != nil {
 			return err
+		}
+		if len(found) == 0 && c.mayAppear(r.Unanswered) {
+			return errWaiting
 		}
 		for _, sp := range found {
 			if err := c.Neutron.DeleteSubnetPool(ctx, sp.ID); err != nil && KindOf(err) != NotFound {

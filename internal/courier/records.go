@@ -35,7 +35,9 @@ type life struct {
 	op   sync.Mutex    // held by whoever works on it: one step at a time
 	disk sync.Mutex    // held while its record goes to the journal: records arrive in order
 	poke chan struct{} // wakes its removal before the next try is due
-	gone chan struct{} // closed when it has been removed
+	gone chan struct{} // closed when its removal is done
+
+	forgotten bool // its record has left the journal, and never comes back; guarded by Courier.mu
 }
 
 func newLife() life {
@@ -72,6 +74,7 @@ type poolRecord struct {
 	Subnet     SubnetID        `json:"subnet,omitempty"`
 	Released   bool            `json:"released,omitempty"` // by the engine, while the network is still there
 	Touched    time.Time       `json:"touched"`
+	Unanswered time.Time       `json:"unanswered,omitzero"` // when Neutron's answer was lost
 }
 
 func (p *pool) key() (string, string) { return kindPool, p.rec.Intent }
@@ -94,6 +97,8 @@ type networkRecord struct {
 	Internal bool            `json:"internal,omitempty"`
 	Subnets  []subnetRecord  `json:"subnets,omitempty"`
 	Reserved []PortID        `json:"reserved,omitempty"` // ports that hold the auxiliary addresses
+
+	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
 }
 
 type subnetRecord struct {
@@ -138,6 +143,8 @@ type attachmentRecord struct {
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`
 	Touched   time.Time       `json:"touched"`
+
+	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
 }
 
 type addressRecord struct {
@@ -196,20 +203,23 @@ func (c *Courier) save(ctx context.Context, how durability, es ...entity) error 
 		_, kb := b.key()
 		return strings.Compare(ka, kb)
 	})
-	entries := make([]Entry, len(es))
+	var entries []Entry
 	for _, e := range es {
 		e.base().disk.Lock()
 		defer e.base().disk.Unlock()
 	}
 	c.mu.Lock()
-	for i, e := range es {
+	for _, e := range es {
+		if e.base().forgotten {
+			continue
+		}
 		kind, id := e.key()
 		data, err := json.Marshal(e.record())
 		if err != nil {
 			c.mu.Unlock()
 			return &Error{Kind: Internal, Op: "write the journal", Err: err}
 		}
-		entries[i] = Entry{Kind: kind, ID: id, Data: data}
+		entries = append(entries, Entry{Kind: kind, ID: id, Data: data})
 	}
 	c.mu.Unlock()
 	return c.journal(ctx, how, entries)
@@ -221,10 +231,19 @@ func (c *Courier) forget(ctx context.Context, e entity) error {
 	e.base().disk.Lock()
 	defer e.base().disk.Unlock()
 	kind, id := e.key()
-	return c.journal(ctx, noted, []Entry{{Kind: kind, ID: id}})
+	if err := c.journal(ctx, noted, []Entry{{Kind: kind, ID: id}}); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.base().forgotten = true
+	return nil
 }
 
 func (c *Courier) journal(ctx context.Context, how durability, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
 	write := c.Journal.Note
 	if how == durable {
 		write = c.Journal.Write

@@ -13,11 +13,12 @@ import (
 // nobody took it.
 const reservationLife = 30 * time.Second
 
-// poolLife is how long a pool that nothing was promised of waits for its
-// network, and a network for its deletion once all its pools are released:
-// Docker sends the second of the two within milliseconds, unless this process
-// died over it.
-const poolLife = time.Minute
+// Of two calls that Docker sends within milliseconds, the second is lost when
+// one of the two processes dies in between. So long the first is good for:
+// a pool without a network, an attachment outside of a sandbox, a network
+// whose pools are all released; and so long Detach remembers which releases
+// are still to come.
+const idleLife = time.Minute
 
 // Start reads the journal: what was ready is so again, what was half-way is
 // undone (the engine was told nothing and does not ask again), and removals
@@ -35,12 +36,11 @@ func (c *Courier) Start(ctx context.Context) error {
 				Hint: "it was written by another version, or damaged; move the state directory away to start afresh"}
 		}
 	}
-	doomed := c.halfDone()
+	doomed, halfDone := c.toRemove()
 	c.mu.Unlock()
+	c.discard(halfDone...)
 	for _, e := range doomed {
-		if err := c.removeLater(ctx, e); err != nil {
-			return err
-		}
+		c.startRemoval(e)
 	}
 	c.background.Go(c.expiry)
 	return nil
@@ -82,43 +82,54 @@ func (c *Courier) load(e Entry) error {
 	return nil
 }
 
-// halfDone returns what has to go: steps that were under way, removals, and
-// what hangs on a network that is no more. Called with mu held.
-func (c *Courier) halfDone() []entity {
-	var doomed []entity
+// toRemove returns what is written down as to be removed and, apart from it,
+// what has to go as well: steps that were under way, and what hangs on a
+// network that is no more. A request of theirs may still be on its way
+// through Neutron. Called with mu held.
+func (c *Courier) toRemove() (doomed, halfDone []entity) {
+	sort := func(e entity, s state) {
+		if s == removing {
+			doomed = append(doomed, e)
+		} else {
+			halfDone = append(halfDone, e)
+		}
+	}
+	now := time.Now()
 	for _, n := range c.networks {
 		if n.rec.State != ready {
-			doomed = append(doomed, n)
+			n.rec.Unanswered = now
+			sort(n, n.rec.State)
 		}
 	}
 	for _, a := range c.attachments {
 		n := c.networks[a.rec.Network]
-		if a.rec.State == reserved || a.rec.State == attached {
-			if n != nil && n.rec.State == ready {
-				continue
-			}
+		settled := a.rec.State == reserved || a.rec.State == attached
+		if settled && n != nil && n.rec.State == ready {
+			continue
 		}
-		doomed = append(doomed, a)
+		a.rec.Unanswered = now
+		sort(a, a.rec.State)
 	}
 	for _, p := range c.pools {
 		_, used := c.networks[p.rec.Network]
 		if !used {
 			p.rec.Network, p.rec.Subnet = "", ""
 		}
+		if p.rec.State == creating {
+			p.rec.Unanswered = now
+		}
 		if p.rec.State != ready || p.rec.Released && !used {
-			doomed = append(doomed, p)
+			sort(p, p.rec.State)
 		}
 	}
-	return doomed
+	return doomed, halfDone
 }
 
 // expiry gives up, each second, what the engine has let fall.
 func (c *Courier) expiry() {
 	for c.pause(time.Second, nil) {
-		for _, e := range c.expired(time.Now()) {
-			if err := c.removeLater(context.Background(), e); err != nil {
-				c.log.Warn("removal not journaled", "err", err)
-			}
+		if old := c.expired(time.Now()); len(old) > 0 {
+			c.discard(old...)
 		}
 	}
 }
@@ -127,37 +138,53 @@ func (c *Courier) expiry() {
 func (c *Courier) expired(now time.Time) []entity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var old []entity
-	attachments := map[EngineNetworkID]bool{}
-	for _, a := range c.attachments {
-		if a.rec.State == reserved && now.Sub(a.rec.Touched) > reservationLife {
-			old = append(old, a)
-		} else {
-			attachments[a.rec.Network] = true
-		}
-	}
-	awaited := map[EngineNetworkID]bool{} // by an engine that still holds a pool of it
-	empty := map[EngineNetworkID]bool{}
-	for _, p := range c.pools {
-		promised := p.rec.Gateway.IsValid() || len(p.rec.Auxiliary) > 0
-		stale := p.rec.State == ready && now.Sub(p.rec.Touched) > poolLife
-		switch {
-		case p.rec.Network == "" && stale && !promised:
-			old = append(old, p)
-		case p.rec.Released && stale:
-			empty[p.rec.Network] = true
-		default:
-			awaited[p.rec.Network] = true
-		}
-	}
-	for id := range empty {
-		n := c.networks[id]
-		if n != nil && n.rec.State == ready && !awaited[id] && !attachments[id] {
-			old = append(old, n)
-		}
-	}
+	old := c.expiredAttachments(now)
+	old = append(old, c.expiredPools(now)...)
 	for _, e := range old {
 		e.enter(removing)
+	}
+	for held, at := range c.releases {
+		if now.Sub(at) > idleLife {
+			delete(c.releases, held)
+		}
+	}
+	return old
+}
+
+func (c *Courier) expiredAttachments(now time.Time) (old []entity) {
+	for _, a := range c.attachments {
+		age := now.Sub(a.rec.Touched)
+		outside := a.rec.State == attached && !a.rec.Joined
+		if a.rec.State == reserved && age > reservationLife || outside && age > idleLife {
+			old = append(old, a)
+		}
+	}
+	return old
+}
+
+// expiredPools returns pools, and the networks that the engine was deleting.
+func (c *Courier) expiredPools(now time.Time) (old []entity) {
+	kept := map[EngineNetworkID]bool{} // the engine holds a pool of it, or something is attached
+	for _, a := range c.attachments {
+		kept[a.rec.Network] = true
+	}
+	var empty []EngineNetworkID
+	for _, p := range c.pools {
+		age := now.Sub(p.rec.Touched)
+		switch {
+		case p.rec.Network == "" && p.rec.State == ready && age > idleLife:
+			old = append(old, p)
+		case p.rec.Released && age > idleLife:
+			empty = append(empty, p.rec.Network)
+		default:
+			kept[p.rec.Network] = true
+		}
+	}
+	for _, id := range empty {
+		if n := c.networks[id]; n != nil && n.rec.State == ready && !kept[id] {
+			old = append(old, n)
+			kept[id] = true // once is enough
+		}
 	}
 	return old
 }

@@ -14,35 +14,84 @@ import (
 const (
 	firstRetry     = 100 * time.Millisecond
 	lastRetry      = 15 * time.Second
-	attemptTimeout = 60 * time.Second
+	attemptTimeout = 20 * time.Second
 )
 
-// errWaiting says that a removal has to let others finish first. They poke it.
-var errWaiting = errors.New("something that is on it is still being removed")
+// errWaiting says that a removal has to let something else happen first:
+// others finish (they poke it), or a lost request take effect.
+var errWaiting = errors.New("it can't be removed before something else has happened")
 
 // removeLater writes down that nobody wants e any more, and starts its
 // removal. An error is the journal's; the removal goes ahead all the same.
-func (c *Courier) removeLater(ctx context.Context, e entity) error {
+func (c *Courier) removeLater(ctx context.Context, es ...entity) error {
 	c.mu.Lock()
-	e.enter(removing)
+	for _, e := range es {
+		e.enter(removing)
+	}
 	c.mu.Unlock()
-	err := c.save(context.WithoutCancel(ctx), durable, e)
-	c.startRemoval(e)
+	err := c.save(context.WithoutCancel(ctx), durable, es...)
+	for _, e := range es {
+		c.startRemoval(e)
+	}
 	return err
 }
 
 // discard undoes a step that failed half-way. Its intent is in the journal
 // already, so that a crash from here on ends the same way.
-func (c *Courier) discard(e entity) {
-	if err := c.removeLater(context.Background(), e); err != nil {
+func (c *Courier) discard(es ...entity) {
+	if err := c.removeLater(context.Background(), es...); err != nil {
 		c.log.Warn("removal not journaled", "err", err)
 	}
+}
+
+// abandon gives up an entity that Neutron was asked for and, because of err,
+// did not make. Where the answer was lost it may still appear.
+func (c *Courier) abandon(e entity, unanswered *time.Time, err error) {
+	if !refused(err) {
+		c.noteUnanswered(unanswered, err)
+		c.discard(e)
+		return
+	}
+	if c.forget(context.Background(), e) != nil {
+		c.discard(e)
+		return
+	}
+	switch e := e.(type) {
+	case *attachment:
+		c.dropAttachment(e)
+	case *pool:
+		c.dropPool(e)
+	}
+}
+
+// refused tells whether Neutron said no: then there is nothing to look for.
+func refused(err error) bool {
+	switch KindOf(err) {
+	case Conflict, Exhausted, Invalid, NotFound, Unauthorized:
+		return true
+	}
+	return false
+}
+
+// noteUnanswered remembers when an answer was lost.
+func (c *Courier) noteUnanswered(at *time.Time, err error) {
+	if !refused(err) {
+		c.mu.Lock()
+		*at = time.Now()
+		c.mu.Unlock()
+	}
+}
+
+// mayAppear tells whether a request whose answer was lost at that time may
+// still take effect. An empty look-up proves nothing so long.
+func (c *Courier) mayAppear(lost time.Time) bool {
+	return !lost.IsZero() && time.Since(lost) < c.opt.LostFor
 }
 
 func (c *Courier) startRemoval(e entity) {
 	c.mu.Lock()
 	_, running := c.removing[e.base()]
-	if running || c.stopped.Err() != nil {
+	if running || e.base().forgotten || c.stopped.Err() != nil {
 		c.mu.Unlock()
 		return
 	}
@@ -80,16 +129,19 @@ func (c *Courier) removal(e entity) {
 }
 
 func (c *Courier) tryRemoval(e entity) error {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-c.stopped.Done():
-		return c.stopped.Err()
-	}
-	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
-	defer cancel()
 	e.base().op.Lock()
 	defer e.base().op.Unlock()
+	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
+	defer cancel()
+	if a, ok := e.(*attachment); ok {
+		if err := c.eraseLinks(ctx, a); err != nil {
+			return err
+		}
+	}
+	if err := take(c.stopped, c.cloudSlots); err != nil {
+		return err
+	}
+	defer func() { <-c.cloudSlots }()
 	switch e := e.(type) {
 	case *attachment:
 		return c.eraseAttachment(ctx, e)
@@ -97,6 +149,16 @@ func (c *Courier) tryRemoval(e entity) error {
 		return c.eraseNetwork(ctx, e)
 	default:
 		return c.erasePool(ctx, e.(*pool))
+	}
+}
+
+// take gets a place in slots, or ctx's error.
+func take(ctx context.Context, slots chan struct{}) error {
+	select {
+	case slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -108,49 +170,110 @@ func wake(e entity) {
 	}
 }
 
-// settle waits until all removals on a network that are under way are done,
-// or ctx ends. It is what a wish for a thing that is just being released
-// waits for. It tells whether there were any.
-func (c *Courier) settle(ctx context.Context, id EngineNetworkID) bool {
+// settlePatience bounds how long a request waits for what is leaving.
+const settlePatience = 5 * time.Second
+
+// settle waits for attachments of a network that are being removed: for all
+// those that concern the caller or, when concerns is nil, for the first of
+// any. It tells whether it is worth asking Neutron again. It is what a wish
+// for a thing that is just being released waits for.
+func (c *Courier) settle(ctx context.Context, id EngineNetworkID, self *attachment, concerns func(attachmentRecord) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
 	c.mu.Lock()
 	var leaving []*attachment
 	for _, a := range c.attachments {
-		if a.rec.Network == id && a.rec.State == removing {
+		if a != self && a.rec.Network == id && a.rec.State == removing && (concerns == nil || concerns(a.rec)) {
 			leaving = append(leaving, a)
 		}
 	}
+	departed := c.departed
 	c.mu.Unlock()
 	for _, a := range leaving {
 		wake(a)
+	}
+	if concerns == nil && len(leaving) > 0 {
+		select {
+		case <-departed:
+			return true
+		case <-ctx.Done():
+			return false
+		}
 	}
 	for _, a := range leaving {
 		select {
 		case <-a.gone:
 		case <-ctx.Done():
 			return false
-		case <-c.stopped.Done():
-			return false
 		}
 	}
 	return len(leaving) > 0
 }
 
-// eraseAttachment removes an attachment's link, then its port.
+// concerning returns what settle needs to wait for when Neutron answered err
+// to a wish for these addresses and this MAC.
+func concerning(err error, wish []FixedIP, mac MAC) func(attachmentRecord) bool {
+	if KindOf(err) == Exhausted {
+		return nil
+	}
+	return func(r attachmentRecord) bool {
+		if !mac.IsZero() && r.MAC == mac {
+			return true
+		}
+		for _, f := range wish {
+			if f.Address.IsValid() && r.has(f.Address) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// scarce tells whether what is just being released may be what is missing.
+func scarce(err error) bool { return KindOf(err) == Exhausted || KindOf(err) == Conflict }
+
+// eraseLinks takes an attachment's link and binding away, once.
+func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
+	r := c.snapshot(a)
+	if !r.Linked || r.Port == "" {
+		return nil
+	}
+	if err := take(ctx, c.kernelSlots); err != nil {
+		return err
+	}
+	defer func() { <-c.kernelSlots }()
+	p := r.plug()
+	if err := c.Linker.Delete(ctx, p.HostEnd); err != nil && KindOf(err) != NotFound {
+		return err
+	}
+	if err := c.Binder.Unbind(ctx, p); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	a.rec.Linked = false
+	c.mu.Unlock()
+	return nil
+}
+
+// eraseAttachment deletes an attachment's port, once its link is gone.
 func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 	r := c.snapshot(a)
-	plugs := []Plug{r.plug()}
+	ids := []PortID{r.Port}
 	if r.Port == "" { // Neutron's answer was lost
 		ports, err := c.Neutron.PortsByMark(ctx, c.mark(r.Intent))
 		if err != nil {
 			return err
 		}
-		plugs = plugs[:0]
+		if len(ports) == 0 && c.mayAppear(r.Unanswered) {
+			return errWaiting
+		}
+		ids = ids[:0]
 		for _, p := range ports {
-			plugs = append(plugs, Plug{Port: p.ID, Network: p.Network, MAC: p.MAC, HostEnd: HostEnd(p.ID), Binding: p.Binding})
+			ids = append(ids, p.ID)
 		}
 	}
-	for _, p := range plugs {
-		if err := c.erasePort(ctx, p, r.Linked); err != nil {
+	for _, id := range ids {
+		if err := c.Neutron.DeletePort(ctx, id); err != nil && KindOf(err) != NotFound {
 			return err
 		}
 	}
@@ -158,21 +281,6 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 		return err
 	}
 	c.dropAttachment(a)
-	return nil
-}
-
-func (c *Courier) erasePort(ctx context.Context, p Plug, linked bool) error {
-	if linked {
-		if err := c.Linker.Delete(ctx, p.HostEnd); err != nil && KindOf(err) != NotFound {
-			return err
-		}
-		if err := c.Binder.Unbind(ctx, p); err != nil {
-			return err
-		}
-	}
-	if err := c.Neutron.DeletePort(ctx, p.Port); err != nil && KindOf(err) != NotFound {
-		return err
-	}
 	return nil
 }
 
@@ -184,6 +292,8 @@ func (c *Courier) dropAttachment(a *attachment) {
 	if c.endpoints[a.rec.Endpoint] == a {
 		delete(c.endpoints, a.rec.Endpoint)
 	}
+	close(c.departed)
+	c.departed = make(chan struct{})
 	if n := c.networks[a.rec.Network]; n != nil && n.rec.State == removing {
 		wake(n)
 	}

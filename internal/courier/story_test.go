@@ -19,19 +19,17 @@ func TestStory(t *testing.T) {
 // courier and each way in which it can fail. Docker sees errors; nothing may
 // be left in Neutron, in the kernel or in the journal.
 func TestEveryCallMayFail(t *testing.T) {
-	modes := []struct {
-		name        string
-		after, stay bool
-		kind        courier.Kind
-	}{
-		{"refused", false, false, courier.Conflict},
-		{"unanswered", false, false, courier.Unavailable},
-		{"answer lost", true, false, courier.Unavailable},
-		{"crash before", false, true, courier.Unavailable},
-		{"crash after", true, true, courier.Unavailable},
+	modes := []breakage{
+		{name: "refused", kind: courier.Conflict},
+		{name: "unanswered", kind: courier.Unavailable},
+		{name: "answer lost", after: true, kind: courier.Unavailable},
+		{name: "late", late: true, kind: courier.Unavailable},
+		{name: "crash before", stay: true, kind: courier.Unavailable},
+		{name: "crash after", after: true, stay: true, kind: courier.Unavailable},
+		{name: "crash, late", late: true, stay: true, kind: courier.Unavailable},
 	}
 	w, e, ctx := storyWorld(t)
-	w.breaker.arm(0, false, false, 0)
+	w.breaker.arm(0, breakage{})
 	if err := story(ctx, e); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +47,7 @@ func TestEveryCallMayFail(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", m.name, n), func(t *testing.T) {
 				t.Parallel()
 				w, e, ctx := storyWorld(t)
-				w.breaker.arm(n, m.after, m.stay, m.kind)
+				w.breaker.arm(n, m)
 				err := story(ctx, e)
 				w.breaker.mend()
 				if m.stay {

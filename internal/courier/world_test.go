@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func (w *world) start() {
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
 		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-			Log: quiet})
+			LostFor: 150 * time.Millisecond, Log: quiet})
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -214,23 +215,29 @@ func (k *kernel) Unbind(_ context.Context, p courier.Plug) error {
 	return nil
 }
 
+// breakage is a way in which a call fails.
+type breakage struct {
+	name  string
+	after bool // the nth call takes effect, only its answer is lost
+	late  bool // it takes effect a while after its answer was lost
+	stay  bool // all later calls fail too
+	kind  courier.Kind
+}
+
 // breaker breaks the calls that leave the courier: one of them (the nth from
 // now), or all from some moment on.
 type breaker struct {
 	mu    sync.Mutex
 	calls int
-	nth   int  // 0: none
-	after bool // the nth call takes effect, only its answer is lost
-	stay  bool // all later calls fail too
+	nth   int // 0: none
 	dead  bool
-	kind  courier.Kind
-	seen  []string
+	breakage
 }
 
-func (b *breaker) arm(nth int, after, stay bool, kind courier.Kind) {
+func (b *breaker) arm(nth int, m breakage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls, b.nth, b.after, b.stay, b.kind, b.seen = 0, nth, after, stay, kind, nil
+	b.calls, b.nth, b.breakage = 0, nth, m
 }
 
 func (b *breaker) open() { b.mu.Lock(); b.dead, b.kind = true, courier.Unavailable; b.mu.Unlock() }
@@ -241,19 +248,26 @@ func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dea
 // count returns how many calls there have been since arm.
 func (b *breaker) count() int { b.mu.Lock(); defer b.mu.Unlock(); return b.calls }
 
+// isNeutron tells whether a call may take effect after its caller has gone.
+func isNeutron(what string) bool {
+	return !strings.Contains(what, "journal") && !strings.Contains(what, "link") && !strings.Contains(what, "bind")
+}
+
 func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.mu.Lock()
 	b.calls++
-	b.seen = append(b.seen, what)
 	hit := b.nth != 0 && b.calls == b.nth
-	dead := b.dead
+	dead, late, after := b.dead, b.late, b.after
 	if hit && b.stay {
 		b.dead = true
 	}
 	failure := &courier.Error{Kind: b.kind, Op: what, Public: "broken for the test"}
 	b.mu.Unlock()
 	switch {
-	case dead, hit && !b.after:
+	case hit && late && isNeutron(what):
+		time.AfterFunc(50*time.Millisecond, func() { f() })
+		return failure
+	case dead, hit && !after:
 		return failure
 	case hit:
 		if err := f(); err != nil {

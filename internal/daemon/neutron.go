@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"kuryr/internal/courier"
 	"kuryr/internal/embedded"
@@ -54,6 +55,18 @@ func (d *daemon) openEmbedded() (*embedded.Server, error) {
 // defaultPoolIntent marks the default subnetpools. They are no intent of the
 // courier's and outlive all of them.
 const defaultPoolIntent = "default-pool"
+
+// embeddedLostFor is lost_request_timeout where the embedded Neutron serves: a
+// request that is given up goes on for a moment, and dies with the process.
+const embeddedLostFor = 2 * time.Second
+
+// lostFor is how long a request without an answer may still take effect.
+func (d *daemon) lostFor() time.Duration {
+	if d.kind == "embedded" {
+		return embeddedLostFor
+	}
+	return d.cfg.LostRequestTimeout
+}
 
 // ensureDefaultPools makes, in a new embedded Neutron, the subnetpools that
 // networks without a --subnet are cut from. Whoever wants others deletes or

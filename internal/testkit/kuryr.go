@@ -2,12 +2,7 @@ package testkit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +22,8 @@ type Kuryr struct {
 
 // KuryrOptions of a daemon.
 type KuryrOptions struct {
+	// Name of the plugin. Empty: the machine's name, which no other has.
+	Name string
 	// Neutron is the URL of a Neutron without authentication, as the machine
 	// reaches it. Empty: the embedded one.
 	Neutron string
@@ -51,7 +48,10 @@ func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) 
 	if o.Listen == "" {
 		o.Listen = neutronListen
 	}
-	k := &Kuryr{Name: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf")}
+	if o.Name == "" {
+		o.Name = m.Name
+	}
+	k := &Kuryr{Name: o.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf")}
 	if err := k.configure(o); err != nil {
 		return nil, err
 	}
@@ -121,20 +121,7 @@ func (k *Kuryr) PID() int { return k.proc.cmd.Process.Pid }
 func (k *Kuryr) Ready(ctx context.Context) error {
 	c := UnixClient(k.AdminSocket())
 	defer c.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kuryr/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, body)
-	}
-	return err
+	return getJSON(ctx, c, "http://kuryr/readyz", nil)
 }
 
 // Status is what `kuryr status -o json` prints, as far as tests look at it.
@@ -166,17 +153,12 @@ type Status struct {
 	} `json:"courier"`
 }
 
-// Status runs `kuryr status`.
+// Status asks the daemon for what `kuryr status` shows.
 func (k *Kuryr) Status(ctx context.Context) (Status, error) {
-	out, err := k.CLI(ctx, "status", "-o", "json", "--admin-socket", k.AdminSocket())
-	if err != nil {
-		return Status{}, err
-	}
+	c := UnixClient(k.AdminSocket())
+	defer c.CloseIdleConnections()
 	var s Status
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		return Status{}, fmt.Errorf("kuryr status: %w in %q", err, out)
-	}
-	return s, nil
+	return s, getJSON(ctx, c, "http://kuryr/v1/status", &s)
 }
 
 // CLI runs a command of the binary on the machine and returns what it prints.
@@ -186,16 +168,6 @@ func (k *Kuryr) CLI(ctx context.Context, args ...string) (string, error) {
 
 // AdminSocket is the path of the socket that `kuryr status` talks to.
 func (k *Kuryr) AdminSocket() string { return k.Machine.Path("admin.sock") }
-
-// UnixClient is an HTTP client of the server behind a Unix socket, whatever
-// host a URL names.
-func UnixClient(path string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
-	}}
-}
 
 // Build builds the kuryr of this source tree as dir/kuryr, with the race
 // detector when race is set, and returns its path.

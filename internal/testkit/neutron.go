@@ -95,6 +95,11 @@ func (n *Neutron) Ports(ctx context.Context, network string) ([]Port, error) {
 	return list[Port](ctx, n, "ports", filter("network_id", network))
 }
 
+// Post creates a resource: Post(ctx, "subnets", {"subnet": {...}}).
+func (n *Neutron) Post(ctx context.Context, path string, body any) error {
+	return n.do(ctx, http.MethodPost, path, body, nil)
+}
+
 // Put updates a resource: Put(ctx, "subnets/ID", {"subnet": {...}}).
 func (n *Neutron) Put(ctx context.Context, path string, body any) error {
 	return n.do(ctx, http.MethodPut, path, body, nil)

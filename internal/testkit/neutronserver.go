@@ -19,7 +19,7 @@ func StartNeutron(ctx context.Context, m *Machine, binary string) (*NeutronServe
 // Start starts the server, again after Stop or Kill, with its earlier state.
 func (s *NeutronServer) Start(ctx context.Context) error {
 	cmd := s.machine.Command(context.WithoutCancel(ctx), s.binary,
-		"neutron", "--listen", s.Address, "--state-dir", s.machine.Path("neutron"))
+		"neutron", "--listen", s.Address, "--host", s.machine.Name, "--state-dir", s.machine.Path("neutron"))
 	p, err := start(cmd, s.machine.Path("neutron.log"))
 	if err != nil {
 		return err

@@ -49,11 +49,11 @@ func setUp(ctx context.Context, s *screen) (_ *stage, err error) {
 		return nil, err
 	}
 	s.command("kuryr serve --neutron-listen " + st.neutronAddress)
-	st.kuryr, err = testkit.StartKuryr(ctx, st.machine, "bin/kuryr", testkit.KuryrOptions{Listen: st.neutronAddress})
+	st.kuryr, err = testkit.StartKuryr(ctx, st.machine, "bin/kuryr", testkit.KuryrOptions{Name: "kuryr-demo", Listen: st.neutronAddress})
 	if err != nil {
 		return nil, err
 	}
-	s.say("Kuryr is the Docker plugin %q, with a Neutron of its own inside.", st.kuryr.Name)
+	s.say("Kuryr is Docker's plugin %s now, with a Neutron of its own inside.", st.kuryr.Name)
 	return st, nil
 }
 
@@ -75,7 +75,7 @@ func (st *stage) findEngine(ctx context.Context) (err error) {
 }
 
 func (st *stage) useEngine(ctx context.Context) (err error) {
-	if st.machine, err = testkit.RealMachine("kuryr-demo"); err != nil {
+	if st.machine, err = testkit.RealMachine("demo"); err != nil {
 		return err
 	}
 	if st.engine, err = testkit.RunningEngine(ctx, st.machine, engineSocket); err != nil {

@@ -41,9 +41,7 @@ func TestEngineRestart(t *testing.T) {
 			} else {
 				h.docker("start", "alice")
 			}
-			h.eventually("b runs", func() bool {
-				return h.docker("inspect", "--format", "{{.State.Running}}", "bob") == "true"
-			})
+			h.eventually("bob runs", func() bool { _, running := b.state(); return running })
 			a.reaches("10.70.0.20")
 			b.reaches(a.ip6())
 			h.eventually("only alice and bob have ports", func() bool { return len(n.ports()) == 2 })

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,11 +21,11 @@ const callDeadline = 4 * time.Second
 
 // newFaultyHost is a machine whose Kuryr works on a Neutron in a process of
 // its own, through a proxy that makes requests fail.
-func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
+func newFaultyHost(t *testing.T, start func(context.Context) (*host, error)) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
 	t.Helper()
 	testkit.NeedRoot(t)
 	t.Parallel()
-	h, err := fleet.bare(t.Context())
+	h, err := start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,10 +37,14 @@ func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronSe
 	}
 	server, err := testkit.StartNeutron(t.Context(), h.machine, fleet.binary)
 	fail(err)
+	// A Neutron that is not Kuryr's own has no default pool until an operator makes one.
+	fail(testkit.NewNeutron(h.machine, server.Address).Post(t.Context(), "subnetpools", object{"subnetpool": object{
+		"name": "kuryr", "prefixes": []string{"10.94.0.0/16"}, "default_prefixlen": 24,
+	}}))
 	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, server.Address)
 	fail(err)
 	h.kuryr, err = testkit.StartKuryr(t.Context(), h.machine, fleet.binary, testkit.KuryrOptions{
-		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f", callDeadline.Seconds()),
+		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 1", callDeadline.Seconds()),
 	})
 	fail(err)
 	h.begin(t, recovery, func(h *host) {
@@ -54,7 +59,8 @@ func newFaultyHost(t *testing.T) (*host, *testkit.FaultProxy, *testkit.NeutronSe
 // An operation on Docker's side, which makes calls to Neutron.
 type operation struct {
 	name    string
-	prepare func(*host)                 // what must be there before it
+	setUp   func(*host)                 // what must be there all the time; may be nil
+	prepare func(*host)                 // what must be there each time; may be nil
 	do      func(*host) (string, error) // it
 	check   func(*host)                 // that it works, if it succeeded
 	undo    func(*host)                 // what a user does then; must not fail
@@ -62,9 +68,7 @@ type operation struct {
 }
 
 func operations() []operation {
-	onNet := func(h *host) network { return network{h: h, name: "net"} }
 	makeNet := func(h *host) { h.network("net", "--subnet", "10.90.0.0/24", "--ipv6", "--subnet", "fd90::/64") }
-	removeNet := func(h *host) { onNet(h).remove() }
 	return []operation{
 		{
 			name: "network create",
@@ -73,7 +77,7 @@ func operations() []operation {
 			},
 			check: func(h *host) { network{h: h, name: "new"}.run("probe").remove() },
 			undo: func(h *host) {
-				if out := h.docker("network", "ls", "--quiet", "--filter", "name=new"); out != "" {
+				if h.has("new") {
 					h.docker("network", "rm", "new")
 				}
 			},
@@ -82,14 +86,21 @@ func operations() []operation {
 			name: "network create from the default pool",
 			do:   func(h *host) (string, error) { return h.try(h.networkArgs("new")...) },
 			undo: func(h *host) {
-				if out := h.docker("network", "ls", "--quiet", "--filter", "name=new"); out != "" {
+				if h.has("new") {
 					h.docker("network", "rm", "new")
 				}
 			},
 		},
 		{
-			name:    "container start",
-			prepare: makeNet,
+			name:  "container start",
+			setUp: makeNet,
+			do:    func(h *host) (string, error) { return h.try(h.runArgs("carol", "--network", "net")...) },
+			check: func(h *host) { container{h, "carol"}.reaches(container{h, "carol"}.ip6()) },
+			undo:  func(h *host) { h.docker("rm", "--force", "carol") },
+		},
+		{
+			name:  "container start with wishes",
+			setUp: makeNet,
 			do: func(h *host) (string, error) {
 				return h.try(h.runArgs("carol", "--network", "net", "--ip", "10.90.0.9", "--mac-address", "02:90:00:00:00:09")...)
 			},
@@ -98,13 +109,14 @@ func operations() []operation {
 					h.t.Errorf("MAC address %s, want the wished one", got)
 				}
 			},
-			undo: func(h *host) { h.docker("rm", "--force", "carol"); removeNet(h) },
+			undo: func(h *host) { h.docker("rm", "--force", "carol") },
 		},
 		{
 			name:    "container removal",
-			prepare: func(h *host) { makeNet(h); onNet(h).run("carol") },
+			setUp:   makeNet,
+			prepare: func(h *host) { network{h: h, name: "net"}.run("carol") },
 			do:      func(h *host) (string, error) { return h.try("rm", "--force", "carol") },
-			undo:    removeNet,
+			undo:    func(*host) {},
 			removes: true,
 		},
 		{
@@ -117,37 +129,51 @@ func operations() []operation {
 	}
 }
 
-// Neutron refuses, breaks off or dies at each single call of each operation:
-// Docker shows one line, and when Neutron is well again nothing is left.
-func TestNeutronFailsAtEachCall(t *testing.T) {
-	faults := []struct {
-		name string
-		at   func(n int) func(testkit.Call) testkit.Fault
-	}{
-		{"answers 503", func(n int) func(testkit.Call) testkit.Fault {
-			return testkit.FailNth(n, testkit.Fault{Kind: testkit.Answer, Status: http.StatusServiceUnavailable}, nil)
-		}},
-		{"answers 403", func(n int) func(testkit.Call) testkit.Fault {
-			return testkit.FailNth(n, testkit.Fault{Kind: testkit.Answer, Status: http.StatusForbidden}, nil)
-		}},
-		{"breaks off after the effect", func(n int) func(testkit.Call) testkit.Fault {
-			return testkit.FailNth(n, testkit.Fault{Kind: testkit.BreakAfter}, nil)
-		}},
+// has reports whether Docker has a network of this name.
+func (h *host) has(name string) bool {
+	h.t.Helper()
+	return len(get[[]any](h, `/networks?filters={"name":["`+name+`"]}`)) > 0
+}
+
+// mishap is a way in which a call to Neutron fails.
+type mishap struct {
+	name string
+	at   func(n int) func(testkit.Call) testkit.Fault // the nth call
+}
+
+func mishaps() []mishap {
+	nth := func(f testkit.Fault) func(int) func(testkit.Call) testkit.Fault {
+		return func(n int) func(testkit.Call) testkit.Fault { return testkit.FailNth(n, f, nil) }
+	}
+	return []mishap{
+		{"answers 503", nth(testkit.Fault{Kind: testkit.Answer, Status: http.StatusServiceUnavailable})},
 		{"dies, after the effect", func(n int) func(testkit.Call) testkit.Fault {
 			return testkit.FailFrom(n, testkit.Fault{Kind: testkit.BreakAfter}, testkit.Fault{Kind: testkit.BreakBefore})
 		}},
+		{"breaks off after the effect", nth(testkit.Fault{Kind: testkit.BreakAfter})},
+		{"breaks off before the effect", nth(testkit.Fault{Kind: testkit.BreakBefore})},
+		{"answers 403", nth(testkit.Fault{Kind: testkit.Answer, Status: http.StatusForbidden})},
+		{"answers 409", nth(testkit.Fault{Kind: testkit.Answer, Status: http.StatusConflict})},
 	}
+}
+
+// Neutron refuses or dies at each single call of each operation: Docker shows
+// one line, and when Neutron is well again nothing is left.
+func TestNeutronFailsAtEachCall(t *testing.T) {
 	for _, op := range operations() {
 		t.Run(op.name, func(t *testing.T) {
-			h, proxy, _ := newFaultyHost(t)
+			h, proxy, _ := newFaultyHost(t, fleet.bare)
+			if op.setUp != nil {
+				op.setUp(h)
+			}
 			calls := h.count(proxy, op)
 			if len(calls) == 0 {
 				t.Fatalf("%s makes no call to Neutron: there is nothing to fail", op.name)
 			}
 			t.Logf("%s makes %d calls: %v", op.name, len(calls), calls)
-			for _, f := range faults {
+			for _, f := range mishaps()[:2] { // all of them are in TestNeutronFailsWithinProtocol
 				for n := 1; n <= len(calls); n++ {
-					t.Run(fmt.Sprintf("%s at call %d, %s", f.name, n, calls[n-1]), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s at call %d", f.name, n), func(t *testing.T) {
 						h.in(t).suffer(proxy, op, f.at(n))
 					})
 				}
@@ -156,9 +182,36 @@ func TestNeutronFailsAtEachCall(t *testing.T) {
 	}
 }
 
+// Every mishap at each call to Neutron in the whole life of a network with a
+// container. The engine's part is the test's: what Docker does when a call of
+// its own fails is known, and a real one would take a hundred times as long.
+func TestNeutronFailsWithinProtocol(t *testing.T) {
+	h, proxy, _ := newFaultyHost(t, fleet.engineless)
+	first := newTalk(h, 512)
+	first.run(t, wholeLife...)
+	h.kuryr.AssertNothingLeft(t, h.before, gone)
+	calls := proxy.Calls()
+	t.Logf("%d calls: %v", len(calls), calls)
+	talks := 512
+	for _, m := range mishaps() {
+		for n := 1; n <= len(calls); n++ {
+			talks++
+			t.Run(fmt.Sprintf("%s at call %d", m.name, n), func(t *testing.T) {
+				h := h.in(t)
+				k := newTalk(h, talks)
+				proxy.Watch(m.at(n))
+				k.runUntilFailure(t)
+				proxy.Watch(nil)
+				h.kuryr.AssertNothingLeft(t, h.before, recovery)
+			})
+		}
+	}
+}
+
 // count does an operation undisturbed and returns its calls to Neutron.
 func (h *host) count(proxy *testkit.FaultProxy, op operation) []testkit.Call {
 	h.t.Helper()
+	before := h.take()
 	if op.prepare != nil {
 		op.prepare(h)
 	}
@@ -178,13 +231,14 @@ func (h *host) count(proxy *testkit.FaultProxy, op operation) []testkit.Call {
 		op.check(h)
 	}
 	op.undo(h)
-	h.kuryr.AssertNothingLeft(h.t, h.before, gone)
+	h.kuryr.AssertNothingLeft(h.t, before, gone)
 	return calls
 }
 
 // suffer does an operation while calls to Neutron fail.
 func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testkit.Call) testkit.Fault) {
 	h.t.Helper()
+	before := h.take()
 	if op.prepare != nil {
 		op.prepare(h)
 	}
@@ -211,14 +265,15 @@ func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testki
 		}
 	}
 	op.undo(h)
-	h.kuryr.AssertNothingLeft(h.t, h.before, recovery)
+	h.kuryr.AssertNothingLeft(h.t, before, recovery)
 }
 
 // A Neutron that does not answer costs no more than the deadline of the call.
 func TestNeutronHangs(t *testing.T) {
-	h, proxy, _ := newFaultyHost(t)
+	h, proxy, _ := newFaultyHost(t, fleet.bare)
 	n := h.network("net", "--subnet", "10.92.0.0/24")
-	proxy.Watch(testkit.FailFrom(1, testkit.Fault{Delay: time.Minute}, testkit.Fault{Delay: time.Minute}))
+	late := testkit.Fault{Delay: 2 * callDeadline}
+	proxy.Watch(testkit.FailFrom(1, late, late))
 	began := time.Now()
 	h.fails([]string{"cannot"}, h.runArgs("carol", "--network", "net")...)
 	if took := time.Since(began); took > callDeadline+5*time.Second {
@@ -230,7 +285,7 @@ func TestNeutronHangs(t *testing.T) {
 
 // Neutron is killed and comes back, with its state; what ran goes on running.
 func TestNeutronDies(t *testing.T) {
-	h, _, server := newFaultyHost(t)
+	h, _, server := newFaultyHost(t, fleet.bare)
 	n := h.network("net", "--subnet", "10.93.0.0/24")
 	a, b := n.run("alice"), n.run("bob")
 	server.Kill()

@@ -41,11 +41,7 @@ func TestFirewallRule(t *testing.T) {
 // rules returns Kuryr's rules: those that were not there before.
 func (h *host) rules() []string {
 	h.t.Helper()
-	now, err := h.kuryr.Take(h.t.Context())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return slices.DeleteFunc(added(h.before, now), func(line string) bool { return !strings.Contains(line, "rule ip filter DOCKER-USER:") })
+	return slices.DeleteFunc(added(h.before, h.take()), func(line string) bool { return !strings.Contains(line, "rule ip filter DOCKER-USER:") })
 }
 
 // A rule that the user has put into DOCKER-USER stays.

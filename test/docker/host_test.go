@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -42,12 +41,17 @@ func startEngine(ctx context.Context) (*host, error) {
 	return h, nil
 }
 
+// impatient is the setting of every Kuryr here: what a Neutron on the same
+// machine has not done 2 s after its answer was lost it never will.
+const impatient = "lost_request_timeout = 2\n"
+
 // startHost makes a machine with an engine and a Kuryr.
 func startHost(ctx context.Context, binary string, o testkit.KuryrOptions) (*host, error) {
 	h, err := startEngine(ctx)
 	if err != nil {
 		return nil, err
 	}
+	o.Config = impatient + o.Config
 	if h.kuryr, err = testkit.StartKuryr(ctx, h.machine, binary, o); err != nil {
 		return nil, errors.Join(err, h.close(ctx))
 	}
@@ -124,7 +128,9 @@ func (h *host) begin(t *testing.T, patience time.Duration, release func(*host)) 
 			return
 		}
 		t.Logf("the end of kuryr's log:\n%s", h.kuryr.Log(60))
-		t.Logf("the end of dockerd's log:\n%s", h.engine.Log(20))
+		if h.engine != nil {
+			t.Logf("the end of dockerd's log:\n%s", h.engine.Log(20))
+		}
 		h.discard(t)
 	})
 }
@@ -140,18 +146,37 @@ func (h *host) discard(t *testing.T) {
 // removeAll removes all containers and networks, as a user does.
 func (h *host) removeAll() {
 	h.t.Helper()
-	h.removeEach([]string{"ps", "--all", "--quiet"}, "rm", "--force")
-	h.removeEach([]string{"network", "ls", "--quiet", "--filter", "type=custom"}, "network", "rm")
+	if h.engine == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var containers, networks []struct{ ID, Name string }
+	if err := h.engine.Get(ctx, "/containers/json?all=1", &containers); err != nil {
+		h.t.Error(err)
+	}
+	remove := []string{"rm", "--force"}
+	for _, c := range containers {
+		remove = append(remove, c.ID)
+	}
+	h.removeEach(remove, len(containers))
+	if err := h.engine.Get(ctx, `/networks?filters={"type":["custom"]}`, &networks); err != nil {
+		h.t.Error(err)
+	}
+	remove = []string{"network", "rm"}
+	for _, n := range networks {
+		remove = append(remove, n.Name)
+	}
+	h.removeEach(remove, len(networks))
 }
 
-// removeEach removes what list prints. It goes on when one can't be removed.
-func (h *host) removeEach(list []string, remove ...string) {
+// removeEach removes things if there are any. It does not end the test.
+func (h *host) removeEach(command []string, things int) {
 	h.t.Helper()
-	ids, err := h.try(list...)
-	if all := strings.Fields(ids); len(all) > 0 {
-		_, err = h.try(append(remove, all...)...)
+	if things == 0 {
+		return
 	}
-	if err != nil {
+	if _, err := h.try(command...); err != nil {
 		h.t.Error(err)
 	}
 }
@@ -161,6 +186,16 @@ func (h *host) in(t *testing.T) *host {
 	sub := *h
 	sub.t = t
 	return &sub
+}
+
+// take is the inventory of now.
+func (h *host) take() testkit.Inventory {
+	h.t.Helper()
+	now, err := h.kuryr.Take(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return now
 }
 
 // try runs the docker client.
@@ -219,14 +254,16 @@ func (h *host) oneLine(err error) string {
 	return strings.Join(lines, " ")
 }
 
-// inspect reads what docker inspect tells of one object.
-func inspect[T any](h *host, args ...string) T {
+// get reads a path of the engine's API.
+func get[T any](h *host, path string) T {
 	h.t.Helper()
-	var all []T
-	if err := json.Unmarshal([]byte(h.docker(append([]string{"inspect"}, args...)...)), &all); err != nil || len(all) != 1 {
-		h.t.Fatalf("docker inspect %v: %v, %d answers", args, err, len(all))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var answer T
+	if err := h.engine.Get(ctx, path, &answer); err != nil {
+		h.t.Fatal(err)
 	}
-	return all[0]
+	return answer
 }
 
 // eventually waits, as long as a removal may take, until what is so.

@@ -77,6 +77,17 @@ func (f *machines) bare(ctx context.Context) (*host, error) {
 	return startEngine(ctx)
 }
 
+// engineless returns a new machine that has neither an engine nor a Kuryr.
+func (f *machines) engineless(ctx context.Context) (*host, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.build(ctx); err != nil {
+		return nil, err
+	}
+	m, err := testkit.NewMachine(ctx)
+	return &host{machine: m}, err
+}
+
 // build builds kuryr, once. With KURYR_TEST_RACE=1 it has the race detector.
 func (f *machines) build(ctx context.Context) error {
 	if f.binary != "" {

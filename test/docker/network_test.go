@@ -24,7 +24,7 @@ func TestSubnetGatewayRange(t *testing.T) {
 	if ip, part := c.address(false), netip.MustParsePrefix("10.10.5.0/29"); !part.Contains(ip) {
 		t.Errorf("the container's address is %s, want one of %s", ip, part)
 	}
-	want := []string{"10.10.0.0/16 dev eth0 scope link src " + c.ip4(), "default via 10.10.0.254 dev eth0"}
+	want := []string{"10.10.0.0/16 dev eth0 proto kernel scope link src " + c.ip4(), "default via 10.10.0.254 dev eth0"}
 	if diff := cmp.Diff(want, c.routes("-4")); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
@@ -147,7 +147,7 @@ func TestDualStack(t *testing.T) {
 	a.reaches(b.ip4())
 	a.reaches(b.ip6())
 	b.reaches(a.ip6())
-	want := []string{"default via fd15::1 dev eth0 metric 1024", "fd15::/64 dev eth0 metric 256"}
+	want := []string{"default via fd15::1 dev eth0 metric 1024 pref medium", "fd15::/64 dev eth0 proto kernel metric 256 pref medium"}
 	if diff := cmp.Diff(want, a.routes("-6")); diff != "" {
 		t.Errorf("IPv6 routes (-want +got):\n%s", diff)
 	}
@@ -171,7 +171,7 @@ func TestInternal(t *testing.T) {
 	n := h.network("net", "--internal", "--subnet", "10.16.0.0/24")
 	a, b := n.run("alice"), n.run("bob")
 	a.reaches(b.ip4())
-	want := []string{"10.16.0.0/24 dev eth0 scope link src " + a.ip4()}
+	want := []string{"10.16.0.0/24 dev eth0 proto kernel scope link src " + a.ip4()}
 	if diff := cmp.Diff(want, a.routes("-4")); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
@@ -290,7 +290,10 @@ func TestMTU(t *testing.T) {
 	if err != nil || len(networks) != 1 || networks[0].MTU != 1400 {
 		t.Errorf("networks in Neutron: %+v, %v; want one with MTU 1400", networks, err)
 	}
-	a.exec("ping", "-c", "1", "-W", "2", "-s", "1372", b.ip4())
+	// A full packet: 1372 bytes and 28 of headers.
+	if _, err := a.inside("ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1372", b.ip4()); err != nil {
+		t.Error(err)
+	}
 }
 
 // Containers of two networks can't reach each other; those of one can.

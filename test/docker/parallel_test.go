@@ -15,7 +15,7 @@ import (
 func TestManyAtOnce(t *testing.T) {
 	h := newQuietHost(t)
 	const many = 64
-	n := h.network("net", "--subnet", "10.60.0.0/24", "--ipv6", "--subnet", "fd60::/64")
+	n := h.network("net", "--subnet", "10.60.0.0/24")
 	before := len(n.ports())
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -35,7 +35,7 @@ func TestManyAtOnce(t *testing.T) {
 	h.eventually("each container has an ACTIVE port", func() bool {
 		active := 0
 		for _, p := range n.ports() {
-			if p.Status == "ACTIVE" && len(p.FixedIPs) == 2 {
+			if p.Status == "ACTIVE" && len(p.FixedIPs) == 1 {
 				active++
 			}
 		}
@@ -43,7 +43,6 @@ func TestManyAtOnce(t *testing.T) {
 	})
 	first, last := container{h, "c0"}, container{h, fmt.Sprint("c", many-1)}
 	first.reaches(last.ip4())
-	first.reaches(last.ip6())
 
 	kill := []string{"kill"}
 	for i := range many {
@@ -52,14 +51,21 @@ func TestManyAtOnce(t *testing.T) {
 	if _, err := h.engine.Docker(ctx, kill...); err != nil {
 		t.Error(err)
 	}
+	for len(get[[]any](h, "/containers/json?all=1")) > 0 && ctx.Err() == nil {
+		time.Sleep(100 * time.Millisecond) // Docker removes them in its own time
+	}
 	h.eventually("no container's port is left", func() bool { return len(n.ports()) == before })
+	// Docker 20.10 loses count of the endpoints of a network that so many leave
+	// at once, of its own bridge networks too, and then refuses to remove the
+	// network. When it starts it counts anew.
+	h.restartEngine((*testkit.Engine).Stop, testkit.EngineOptions{})
 }
 
 // Networks too are made and removed beside each other.
 func TestManyNetworksAtOnce(t *testing.T) {
 	h := newHost(t)
 	var all sync.WaitGroup
-	cidrs := make([]string, 12)
+	cidrs := make([]string, 8)
 	for i := range cidrs {
 		all.Go(func() {
 			name := fmt.Sprint("net", i)

@@ -125,6 +125,23 @@ func (k *talk) run(t *testing.T, steps ...step) {
 	}
 }
 
+// runUntilFailure does the steps of a whole life. When a call fails it goes on
+// as the engine does.
+func (k *talk) runUntilFailure(t *testing.T) {
+	t.Helper()
+	for i, s := range wholeLife {
+		err := s.do(k, t.Context())
+		if err == nil {
+			continue
+		}
+		if !strings.Contains(err.Error(), "cannot ") {
+			t.Errorf("%s failed with %v, want a line that says what can't be done", s.name, err)
+		}
+		k.run(t, afterFailure(i)...)
+		return
+	}
+}
+
 type object = map[string]any
 
 func (k *talk) requestPool(ctx context.Context) error {

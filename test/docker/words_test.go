@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,9 +71,9 @@ func (n network) subnets() map[string]testkit.Subnet {
 // cidrs returns the network's CIDRs as Docker has them.
 func (n network) cidrs() []netip.Prefix {
 	n.h.t.Helper()
-	doc := inspect[struct {
+	doc := get[struct {
 		IPAM struct{ Config []struct{ Subnet string } }
-	}](n.h, "--type", "network", n.name)
+	}](n.h, "/networks/"+n.name)
 	var all []netip.Prefix
 	for _, c := range doc.IPAM.Config {
 		p, err := netip.ParsePrefix(c.Subnet)
@@ -132,10 +133,23 @@ func (n network) run(name string, flags ...string) container {
 	return n.h.run(name, append([]string{"--network", n.name}, flags...)...)
 }
 
-// exec runs a command in the container, which must succeed.
-func (c container) exec(args ...string) string {
+// state is the container's, as the engine knows it.
+func (c container) state() (pid int, running bool) {
 	c.h.t.Helper()
-	return c.h.docker(append([]string{"exec", c.name}, args...)...)
+	doc := get[struct {
+		State struct {
+			Pid     int
+			Running bool
+		}
+	}](c.h, "/containers/"+c.name+"/json")
+	return doc.State.Pid, doc.State.Running
+}
+
+// inside runs a command of the machine's in the container's network namespace.
+func (c container) inside(args ...string) (string, error) {
+	c.h.t.Helper()
+	pid, _ := c.state()
+	return c.h.machine.Output(c.h.t.Context(), "nsenter", append([]string{"--target", strconv.Itoa(pid), "--net"}, args...)...)
 }
 
 // remove removes the container by force.
@@ -155,8 +169,7 @@ type nic struct {
 // nics returns the container's interfaces but loopback, in the kernel's order.
 func (c container) nics() []nic {
 	c.h.t.Helper()
-	pid := c.h.docker("inspect", "--format", "{{.State.Pid}}", c.name)
-	out, err := c.h.machine.Output(c.h.t.Context(), "nsenter", "--target", pid, "--net", "ip", "-j", "address", "show")
+	out, err := c.inside("ip", "-j", "address", "show")
 	if err != nil {
 		c.h.t.Fatal(err)
 	}
@@ -218,13 +231,18 @@ func (c container) ip4() string { c.h.t.Helper(); return c.address(false).String
 // ip6 returns the container's IPv6 address on its only interface.
 func (c container) ip6() string { c.h.t.Helper(); return c.address(true).String() }
 
-// routes returns the container's routes of one family, in the words of `ip route`.
+// routes returns the container's routes of one family, in the words of `ip
+// route`, without those that every interface has.
 func (c container) routes(family string) []string {
 	c.h.t.Helper()
+	out, err := c.inside("ip", family, "route", "show")
+	if err != nil {
+		c.h.t.Fatal(err)
+	}
 	var all []string
-	for line := range strings.Lines(c.exec("ip", family, "route", "show")) {
+	for line := range strings.Lines(out) {
 		line = strings.Join(strings.Fields(line), " ")
-		if !strings.HasPrefix(line, "fe80::/64 ") && !strings.Contains(line, "ff00::/8 ") {
+		if !strings.HasPrefix(line, "fe80::/64 ") {
 			all = append(all, line)
 		}
 	}
@@ -238,12 +256,12 @@ func (c container) reaches(address string) {
 	c.h.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		out, err := c.h.try("exec", c.name, "ping", "-c", "1", "-W", "1", address)
+		_, err := c.inside("ping", "-c", "1", "-W", "1", address)
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.h.t.Errorf("%s does not reach %s: %v\n%s", c.name, address, err, out)
+			c.h.t.Errorf("%s does not reach %s: %v", c.name, address, err)
 			return
 		}
 	}
@@ -252,7 +270,7 @@ func (c container) reaches(address string) {
 // isCutOff checks that the container gets no answer from an address.
 func (c container) isCutOff(address string) {
 	c.h.t.Helper()
-	if out, err := c.h.try("exec", c.name, "ping", "-c", "2", "-W", "1", address); err == nil {
+	if out, err := c.inside("ping", "-c", "2", "-i", "0.2", "-W", "1", address); err == nil {
 		c.h.t.Errorf("%s reaches %s, and must not:\n%s", c.name, address, out)
 	}
 }
