@@ -24,7 +24,9 @@ func TestEngineRestart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newSpecialHost(t, testkit.KuryrOptions{})
 			options := testkit.EngineOptions{LiveRestore: tt.live}
-			h.restartEngine((*testkit.Engine).Stop, options)
+			if tt.live {
+				h.restartEngine((*testkit.Engine).Stop, options)
+			}
 
 			n := h.network("net", "--subnet", "10.70.0.0/24", "--ipv6", "--subnet", "fd70::/64")
 			n.run("alice", "--ip", "10.70.0.10")

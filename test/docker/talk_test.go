@@ -19,7 +19,7 @@ type talk struct {
 	plugin  *testkit.Plugin
 	sandbox string // the container's network namespace
 
-	cidr, gateway          string // as asked for
+	cidr, gateway, mac     string // as asked for; mac may be ""
 	networkID, endpointID  string
 	pool, address, srcName string // as Kuryr answered; "" if it did not
 }
@@ -176,7 +176,7 @@ func (k *talk) requestAddress(ctx context.Context) error {
 func (k *talk) createEndpoint(ctx context.Context) error {
 	return k.plugin.Call(ctx, "NetworkDriver.CreateEndpoint", object{
 		"NetworkID": k.networkID, "EndpointID": k.endpointID,
-		"Interface": object{"Address": k.address, "AddressIPv6": "", "MacAddress": ""},
+		"Interface": object{"Address": k.address, "AddressIPv6": "", "MacAddress": k.mac},
 		"Options":   object{"com.docker.network.endpoint.exposedports": []any{}, "com.docker.network.portmap": []any{}},
 	}, nil)
 }
