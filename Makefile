@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: help build test demo bench lint clean packages
+.PHONY: help build test demo bench lint fuzz clean packages
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -26,6 +26,9 @@ bench: packages ## measure Kuryr's share of a container's start and stop (root)
 
 lint: ## check format and code, without running it
 	go run ./test/layers lint
+
+fuzz: ## try every decoder of outside input with what nobody sends, 10 seconds each
+	go run ./test/fuzz -time 10s
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -13,6 +13,7 @@ needed=(
 	iproute2       # ip, for namespaces
 	iputils-ping   # ping from a namespace
 	util-linux     # nsenter
+	python3-openstackclient # a stock client of the embedded Neutron
 	ca-certificates
 )
 

@@ -16,7 +16,7 @@ func newConfig() *cobra.Command {
 		Short: "Look at the configuration",
 		Long:  "Look at the configuration. Every option is described in docs/configuration.md.",
 	})
-	cmd.AddCommand(newConfigShow())
+	cmd.AddCommand(newConfigShow(), newConfigDockerJSON())
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-var update = flag.Bool("update", false, "write docs/cli.md anew")
+var update = flag.Bool("update", false, "write docs/cli.md and packaging/man anew")
 
 const document = "../../docs/cli.md"
 
@@ -79,7 +79,7 @@ when stdout is no terminal, or ` + "`NO_COLOR`" + ` is set.
 	for _, cmd := range commands(newRoot()) {
 		cmd.InitDefaultHelpFlag()
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", cmd.CommandPath(), description(cmd))
-		if cmd.Runnable() && !cmd.HasAvailableSubCommands() {
+		if cmd.Annotations[groupNote] == "" {
 			fmt.Fprintf(&b, "\n    %s\n", cmd.UseLine())
 		}
 		for _, sub := range cmd.Commands() {

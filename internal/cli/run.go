@@ -51,8 +51,8 @@ OpenStack, the same binary carries an embedded Neutron.`,
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err: err} })
 	// Groups can be run only to answer with their help, which their usage need not say.
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
-	root.AddCommand(newServe(), newNeutron(), newStatus(), newConfig(), newVersion())
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", `{{if and .Runnable (not (index .Annotations "group"))}}`, 1))
+	root.AddCommand(newServe(), newNeutron(), newStatus(), newShow(), newConfig(), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
@@ -66,10 +66,14 @@ OpenStack, the same binary carries an embedded Neutron.`,
 	return root
 }
 
+// groupNote is the annotation of commands that only have subcommands.
+const groupNote = "group"
+
 // group makes cmd a command that only has subcommands: alone it prints its
 // help, and an unknown subcommand is answered with what may have been meant.
 func group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
+	cmd.Annotations = map[string]string{groupNote: "yes"}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {

@@ -8,9 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"kuryr/internal/courier"
-	"kuryr/internal/daemon"
 )
 
 func newStatus() *cobra.Command {
@@ -30,18 +27,9 @@ The exit code is 0 when Kuryr answered, whatever its health.`,
 	flags.addSettings("admin-socket")
 	full := cmd.Flags().Bool("no-trunc", false, "print IDs in full")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		socket, err := flags.adminSocket()
+		s, body, err := flags.status(cmd.Context())
 		if err != nil {
 			return err
-		}
-		body, err := adminGet(cmd.Context(), socket, "/v1/status")
-		if err != nil {
-			return err
-		}
-		var s daemon.Status
-		if err := json.Unmarshal(body, &s); err != nil {
-			return &courier.Error{Kind: courier.Internal, Op: "read", Subject: "the status of kuryr at " + socket, Err: err,
-				Hint: "does another version of kuryr run there?"}
 		}
 		if *output == asJSON {
 			return printRaw(cmd.OutOrStdout(), body)

@@ -153,6 +153,14 @@ func directory(s string) *fault {
 	return nil
 }
 
+// pathOrEmpty checks a file's path that may be unset.
+func pathOrEmpty(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	return directory(s)
+}
+
 // CheckSocketPath tells why a Unix socket can't be made at path, which subject
 // names to a person; nil: it can.
 func CheckSocketPath(subject, path string) error { return socketPath(path).refuse(subject, Origin{}) }
@@ -176,22 +184,56 @@ func socketPath(s string) *fault {
 func CheckLoopback(subject, address string) error { return loopback(address).refuse(subject, Origin{}) }
 
 func loopback(s string) *fault {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return invalid("%q is not ADDRESS:PORT", s).withHint("for instance 127.0.0.1:9696, or [::1]:9696")
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return invalid("%q is not a port (1 to 65535)", port)
-	}
-	if host == "localhost" {
-		return nil
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil || !addr.IsLoopback() {
+	host, f := splitAddress(s)
+	switch {
+	case f != nil:
+		return f
+	case !isLoopback(host):
 		return invalid("%q is not a loopback address, and whoever can connect may do everything", host).
 			withHint("use 127.0.0.1, ::1 or localhost")
 	}
 	return nil
+}
+
+// CheckAddress tells why address, which subject names to a person, is not the
+// "ADDRESS:PORT" of any address of this host; nil: it is.
+func CheckAddress(subject, address string) error {
+	return anyAddress(address).refuse(subject, Origin{})
+}
+
+func anyAddress(s string) *fault {
+	host, f := splitAddress(s)
+	if f != nil {
+		return f
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != localhost {
+		return invalid("%q is not an IP address", host).withHint("0.0.0.0 or [::] stand for all of this host's")
+	}
+	return nil
+}
+
+// IsLoopback reports whether an "ADDRESS:PORT" is one that only this host reaches.
+func IsLoopback(address string) bool {
+	host, f := splitAddress(address)
+	return f == nil && isLoopback(host)
+}
+
+const localhost = "localhost"
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == localhost || err == nil && addr.IsLoopback()
+}
+
+func splitAddress(s string) (host string, f *fault) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", invalid("%q is not ADDRESS:PORT", s).withHint("for instance 127.0.0.1:9696, or [::1]:9696")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", invalid("%q is not a port (1 to 65535)", port)
+	}
+	return host, nil
 }
 
 // loopbackOrEmpty is loopback for an option that may be unset.
@@ -202,7 +244,8 @@ func loopbackOrEmpty(s string) *fault {
 	return loopback(s)
 }
 
-// kuryrURI checks the engine's TCP address, "http://127.0.0.1:23750".
+// kuryrURI checks the engine's TCP address, "http://127.0.0.1:23750". Whether
+// it may be one that others reach, crossCheck knows.
 func kuryrURI(s string) *fault {
 	if s == "" {
 		return nil
@@ -211,15 +254,12 @@ func kuryrURI(s string) *fault {
 	switch {
 	case f != nil:
 		return f
-	case u.Scheme != "http":
-		return unsupported("TLS is not supported by this version").
-			withHint("use http:// on a loopback address, or the Unix socket (leave kuryr_uri out)")
 	case u.Path != "" && u.Path != "/":
 		return invalid("a path (%s) has no meaning here", u.Path)
 	case u.Port() == "":
 		return invalid("it names no port").withHint("for instance http://127.0.0.1:23750")
 	}
-	return loopback(u.Host)
+	return anyAddress(u.Host)
 }
 
 // endpoint checks a Neutron's URL.

@@ -14,8 +14,15 @@ type Config struct {
 	// StateDir is the directory, absolute, of the journal and the embedded Neutron's database.
 	StateDir string
 	// KuryrURI adds a TCP listener for the engine: "http://ADDRESS:PORT" on a
-	// loopback address. Empty: the Unix socket only.
+	// loopback address or, exactly when EnableSSL is set, "https://ADDRESS:PORT"
+	// on any. Empty: the Unix socket only.
 	KuryrURI string
+	// EnableSSL serves KuryrURI over TLS, for clients with a certificate.
+	EnableSSL bool
+	// SSLCertFile and SSLKeyFile are the paths, absolute, of the server's own
+	// certificate and key; SSLCAFile, set when EnableSSL is, is that of the
+	// authorities of the clients' certificates. All are PEM.
+	SSLCertFile, SSLKeyFile, SSLCAFile string
 	// DockerSocket is the Unix socket, absolute, on which Docker finds the plugin.
 	DockerSocket string
 	// AdminSocket is the Unix socket, absolute, of the admin API.

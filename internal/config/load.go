@@ -227,8 +227,36 @@ func (l *loader) crossCheck() {
 		l.refuseSet(defaultSection, "neutron_listen",
 			invalid("the embedded Neutron does not run when auth_type = none").withHint("leave one of them out"))
 	}
+	l.crossCheckTLS()
 	if c.DockerSocket != "" && c.DockerSocket == c.AdminSocket {
 		l.refuseSet(defaultSection, "admin_socket", invalid("%q is the docker_socket already", c.AdminSocket))
+	}
+}
+
+// crossCheckTLS checks how the engine's TCP address goes with TLS. As in the
+// Python Kuryr, enable_ssl decides, whatever the URL's scheme.
+func (l *loader) crossCheckTLS() {
+	c := &l.config
+	scheme, address, _ := strings.Cut(strings.TrimSuffix(c.KuryrURI, "/"), "://")
+	switch {
+	case l.refused["DEFAULT.enable_ssl"] || l.refused["DEFAULT.kuryr_uri"]:
+	case c.EnableSSL && c.KuryrURI == "":
+		l.refuseSet(defaultSection, "enable_ssl", invalid("it needs kuryr_uri").
+			withHint("set kuryr_uri, for instance to https://0.0.0.0:23750, or leave enable_ssl out to use the Unix socket"))
+	case c.EnableSSL && c.SSLCAFile == "" && !l.refused["DEFAULT.ssl_ca_file"]:
+		l.refuseSet(defaultSection, "enable_ssl", invalid("it needs ssl_ca_file, or anybody could connect").
+			withHint("set ssl_ca_file to the authorities (PEM) of Docker's certificate"))
+	case c.EnableSSL && (c.SSLCertFile == "" || c.SSLKeyFile == ""):
+		l.refuseSet(defaultSection, "enable_ssl", invalid("it needs ssl_cert_file and ssl_key_file"))
+	case c.EnableSSL:
+		c.KuryrURI = "https://" + address
+	case strings.EqualFold(scheme, "https"):
+		l.refuseSet(defaultSection, "kuryr_uri", invalid("https:// needs enable_ssl = true").
+			withHint("set it with ssl_cert_file, ssl_key_file and ssl_ca_file, or use http:// on a loopback address"))
+	case c.KuryrURI != "":
+		if f := loopback(address); f != nil {
+			l.refuseSet(defaultSection, "kuryr_uri", f.withHint("use 127.0.0.1, ::1 or localhost, or enable_ssl"))
+		}
 	}
 }
 

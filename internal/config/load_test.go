@@ -34,6 +34,8 @@ func defaults() Config {
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
+		SSLCertFile:                 "/var/lib/kuryr/certs/cert.pem",
+		SSLKeyFile:                  "/var/lib/kuryr/certs/key.pem",
 	}
 }
 
@@ -84,7 +86,11 @@ admin_socket: "/run/k/admin.sock"
 socket_group = wheel
 neutron_listen = [::1]:9696
 debug = YES
-kuryr_uri = http://localhost:23750/
+kuryr_uri = http://192.0.2.1:23750/
+enable_ssl = true
+ssl_cert_file = /etc/k/cert
+ssl_key_file = /etc/k/key
+ssl_ca_file = /etc/k/ca
 capability_scope = 'global'
 local_default_address_space = l
 global_default_address_space = g
@@ -104,7 +110,8 @@ default_subnetpool_v6 = six
 		t.Fatal(err)
 	}
 	want := Config{
-		Host: "node-a", StateDir: "/srv/kuryr", KuryrURI: "http://localhost:23750/", DockerSocket: "/run/docker/plugins/k.sock",
+		Host: "node-a", StateDir: "/srv/kuryr", KuryrURI: "https://192.0.2.1:23750", EnableSSL: true,
+		SSLCertFile: "/etc/k/cert", SSLKeyFile: "/etc/k/key", SSLCAFile: "/etc/k/ca", DockerSocket: "/run/docker/plugins/k.sock",
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
@@ -190,8 +197,12 @@ var refusals = []struct {
 		`cannot use [DEFAULT] admin_socket at FILE:2: "/run/" is a directory's path, not a socket's`, ""},
 	{"[DEFAULT]\nadmin_socket = /run/docker/plugins/kuryr.sock\n", false,
 		`cannot use [DEFAULT] admin_socket at FILE:2: "/run/docker/plugins/kuryr.sock" is the docker_socket already`, ""},
-	{"[DEFAULT]\nkuryr_uri = https://127.0.0.1:23750\n", true,
-		`cannot use [DEFAULT] kuryr_uri at FILE:2: TLS is not supported by this version`, "http://"},
+	{"[DEFAULT]\nkuryr_uri = https://127.0.0.1:23750\n", false,
+		`cannot use [DEFAULT] kuryr_uri at FILE:2: https:// needs enable_ssl = true`, "ssl_ca_file"},
+	{"[DEFAULT]\nkuryr_uri = https://example.org:23750\nenable_ssl = true\nssl_ca_file = /ca\n", false,
+		`cannot use [DEFAULT] kuryr_uri at FILE:2: "example.org" is not an IP address`, "0.0.0.0"},
+	{"[DEFAULT]\nkuryr_uri = https://0.0.0.0:23750\nenable_ssl = true\nssl_cert_file =\nssl_ca_file = /ca\n", false,
+		`cannot use [DEFAULT] enable_ssl at FILE:3: it needs ssl_cert_file and ssl_key_file`, ""},
 	{"[DEFAULT]\nkuryr_uri = http://0.0.0.0:23750\n", false,
 		`cannot use [DEFAULT] kuryr_uri at FILE:2: "0.0.0.0" is not a loopback address, and whoever can connect may do everything`, "127.0.0.1"},
 	{"[DEFAULT]\nkuryr_uri = http://127.0.0.1\n", false, `cannot use [DEFAULT] kuryr_uri at FILE:2: it names no port`, "23750"},
@@ -229,8 +240,10 @@ var refusals = []struct {
 		`cannot use [neutron] insecure at FILE:4: only the system's certificate authorities are used by this version`, ""},
 	{"[neutron]\nvif_plugging_is_fatal = True\n", true,
 		`cannot use [neutron] vif_plugging_is_fatal at FILE:2: waiting for ports to become active is not supported by this version`, "leave it out"},
-	{"[DEFAULT]\nenable_ssl = true\n", true,
-		`cannot use [DEFAULT] enable_ssl at FILE:2: TLS is not supported by this version`, "Unix socket"},
+	{"[DEFAULT]\nenable_ssl = true\n", false,
+		`cannot use [DEFAULT] enable_ssl at FILE:2: it needs kuryr_uri`, "Unix socket"},
+	{"[DEFAULT]\nenable_ssl = true\nkuryr_uri = https://0.0.0.0:23750\n", false,
+		`cannot use [DEFAULT] enable_ssl at FILE:2: it needs ssl_ca_file, or anybody could connect`, "ssl_ca_file"},
 	{"[DEFAULT]\nenable_ssl = hunter\n", false,
 		`cannot use [DEFAULT] enable_ssl at FILE:2: "hunter" is neither true nor false (nor yes, no, on, off, 1, 0)`, ""},
 	{"[DEFAULT]\ndefault_port_driver = kuryr_libnetwork.port_driver.drivers.nested\n", true,
@@ -368,7 +381,7 @@ token = hunter2
 		}
 	}
 	for option, want := range map[string]string{
-		"password": "***", "token": "***", "application_credential_secret": "***", "region_name": "RegionOne", "enable_ssl": "False",
+		"password": "***", "token": "***", "application_credential_secret": "***", "region_name": "RegionOne",
 		"bindir": "$pybasedir/usr/libexec/kuryr",
 	} {
 		if ignored[option] != want {

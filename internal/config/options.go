@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Option is one setting that has an effect.
 type Option struct {
@@ -35,7 +38,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return append(append(append(hostOptions(), engineOptions()...), bindingOptions()...), neutronOptions()...)
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.
@@ -71,14 +74,36 @@ func hostOptions() []Option {
 	}}
 }
 
-// engineOptions are about what the container engine sees.
-func engineOptions() []Option {
+// tcpOptions are about an engine that does not use the Unix socket.
+func tcpOptions() []Option {
+	const certs = "/var/lib/kuryr/certs/" // the Python Kuryr's
 	return []Option{{
 		Section: defaultSection, Name: "kuryr_uri", Env: "OS_KURYR_URI", Value: "URL", DefaultNote: "the Unix socket only",
 		Doc: "URL on which the engine reaches Kuryr over TCP too, such as `http://127.0.0.1:23750`. " +
-			"Only `http://` on a loopback address and with a port, since there is no authentication.",
+			"Without `enable_ssl` only on a loopback address, since there is no authentication.",
 		field: func(c *Config) any { return &c.KuryrURI }, check: kuryrURI,
 	}, {
+		Section: defaultSection, Name: "enable_ssl", Value: "BOOLEAN", Default: "false",
+		Doc:   "Serve `kuryr_uri` over TLS, on any address, to clients whose certificate `ssl_ca_file` vouches for.",
+		field: func(c *Config) any { return &c.EnableSSL },
+	}, {
+		Section: defaultSection, Name: "ssl_cert_file", Value: "FILE", Default: certs + "cert.pem",
+		Doc:   "Certificate (PEM) that Kuryr shows, with those between it and its authority. It is read again when it changes.",
+		field: func(c *Config) any { return &c.SSLCertFile }, check: pathOrEmpty,
+	}, {
+		Section: defaultSection, Name: "ssl_key_file", Value: "FILE", Default: certs + "key.pem",
+		Doc:   "Key (PEM) of `ssl_cert_file`.",
+		field: func(c *Config) any { return &c.SSLKeyFile }, check: pathOrEmpty,
+	}, {
+		Section: defaultSection, Name: "ssl_ca_file", Value: "FILE", DefaultNote: "none; `enable_ssl` needs one",
+		Doc:   "Authorities (PEM) of the clients' certificates. Whoever has one may do everything that Docker may.",
+		field: func(c *Config) any { return &c.SSLCAFile }, check: pathOrEmpty,
+	}}
+}
+
+// engineOptions are about what the container engine sees.
+func engineOptions() []Option {
+	return []Option{{
 		Section: defaultSection, Name: "capability_scope", Env: "CAPABILITY_SCOPE", Value: "local|global", Default: "local",
 		Doc:   "Scope of networks that the engine is told. Docker dropped the cluster store that `global` needs in version 23.",
 		field: func(c *Config) any { return &c.CapabilityScope }, check: oneOf("local", "global"),

@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
 		os.Exit(child(text))
 	}
+	if text := os.Getenv(neutronEnv); text != "" {
+		os.Exit(neutronChild(text))
+	}
 	os.Exit(m.Run())
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -146,17 +147,35 @@ func (d *daemon) listen() (servers []*server, err error) {
 		if err != nil {
 			return servers, &courier.Error{Kind: courier.Invalid, Op: "listen on", Subject: d.cfg.KuryrURI, Err: err}
 		}
-		l, err := listenTCP(u.Host)
+		l, h, err := d.listenEngine(u.Host, engine)
 		if err != nil {
 			return servers, err
 		}
-		add(d.cfg.KuryrURI, l, localOnly(engine)).engine = true
+		add(d.cfg.KuryrURI, l, h).engine = true
 	}
 	if d.socket, err = listenUnix(d.cfg.DockerSocket, d.cfg.SocketGroup); err != nil {
 		return servers, err
 	}
 	add(d.cfg.DockerSocket, d.socket, engine).engine = true
 	return servers, nil
+}
+
+// listenEngine listens for the engine on a TCP address: one of loopback or,
+// with TLS, any, for clients with a certificate.
+func (d *daemon) listenEngine(address string, engine http.Handler) (net.Listener, http.Handler, error) {
+	if !d.cfg.EnableSSL {
+		l, err := listenTCP(address)
+		return l, localOnly(engine), err
+	}
+	conf, err := TLSFiles{Cert: d.cfg.SSLCertFile, Key: d.cfg.SSLKeyFile, ClientCA: d.cfg.SSLCAFile}.config(d.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := listenTCP(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tls.NewListener(l, conf), noWebPages(engine), nil
 }
 
 func names(servers []*server) []string {

@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -16,15 +18,24 @@ import (
 
 // NeutronOptions of RunNeutron.
 type NeutronOptions struct {
-	// Listen is a loopback "ADDRESS:PORT", or "unix://PATH": a socket that is
-	// the user's alone. Required.
+	// Listen is "ADDRESS:PORT", or "unix://PATH": a socket that is the user's
+	// alone. An address that others reach wants a TokenFile, or TLS with
+	// a ClientCA. Required.
 	Listen string
 	// StateDir is the directory of the database. Required.
 	StateDir string
 	// Host is where ports are bound. "": this machine's name.
-	Host  string
-	Log   *slog.Logger // required
-	Ready func()       // called once, when it is served; may be nil
+	Host string
+	// TokenFile holds the token that requests must bring in X-Auth-Token.
+	// "": none is wanted.
+	TokenFile string
+	TLS       TLSFiles // of TCP only
+	// Faults is a file of rules of what goes wrong on purpose (embedded/faults),
+	// read again on each value from Reload. "": nothing does.
+	Faults string
+	Reload <-chan os.Signal // may be nil
+	Log    *slog.Logger     // required
+	Ready  func()           // called once, when it is served; may be nil
 }
 
 // neutronDrain is how long requests in flight have when RunNeutron stops.
@@ -36,6 +47,16 @@ func RunNeutron(ctx context.Context, o NeutronOptions) (err error) {
 	if o.Host == "" {
 		if o.Host, err = os.Hostname(); err != nil {
 			return &courier.Error{Op: "find out this machine's name", Err: err}
+		}
+	}
+	door, err := newDoor(o)
+	if err != nil {
+		return err
+	}
+	var lab *faultLab
+	if o.Faults != "" {
+		if lab, err = newFaultLab(o.Faults, o.Log); err != nil {
+			return err
 		}
 	}
 	if err := makeStateDirs(o.StateDir); err != nil {
@@ -51,18 +72,22 @@ func RunNeutron(ctx context.Context, o NeutronOptions) (err error) {
 	defer d.halt()
 	defer d.close()
 	d.keep("port status", neutron.Run, nil)
-	l, unix, err := listenNeutron(o.Listen)
+	api := neutron.Handler()
+	if lab != nil {
+		api = lab.before(api)
+		d.running.Go(func() { lab.reloading(d.background, o.Reload) })
+	}
+	l, err := door.listen()
 	if err != nil {
 		return err
 	}
-	handler := localOnly(neutron.Handler())
-	if unix {
-		handler = noWebPages(neutron.Handler())
-	}
-	s := newServer(o.Listen, l, handler, o.Log)
+	return serveAlone(ctx, o, newServer(o.Listen, l, door.guard(api), o.Log))
+}
+
+// serveAlone serves until ctx ends or the server fails.
+func serveAlone(ctx context.Context, o NeutronOptions, s *server) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.run() }()
-	o.Log.Warn("this Neutron has no authentication: whoever can connect may do everything", observe.Listen, o.Listen)
 	o.Log.Info("neutron is ready", observe.Listen, o.Listen, observe.Host, o.Host)
 	if o.Ready != nil {
 		o.Ready()
@@ -77,14 +102,74 @@ func RunNeutron(ctx context.Context, o NeutronOptions) (err error) {
 	return <-failed
 }
 
-func listenNeutron(address string) (l net.Listener, unix bool, err error) {
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		l, err = listenUnix(path, "")
-		return l, true, err
+// door is where requests come in, and who is let in.
+type door struct {
+	address string // "ADDRESS:PORT", or ""
+	socket  string // path of a Unix socket, or ""
+	token   []byte // nil: none is wanted
+	tls     *tls.Config
+}
+
+// newDoor reads what the door needs, and refuses an open one.
+func newDoor(o NeutronOptions) (d door, err error) {
+	if d.tls, err = o.TLS.config(o.Log); err != nil {
+		return d, err
 	}
-	if err := config.CheckLoopback("the address", address); err != nil {
-		return nil, false, &courier.Error{Kind: courier.Invalid, Op: "listen on", Subject: address, Err: err}
+	if o.TokenFile != "" {
+		if d.token, err = readToken(o.TokenFile); err != nil {
+			return d, err
+		}
 	}
-	l, err = listenTCP(address)
-	return l, false, err
+	if path, unix := strings.CutPrefix(o.Listen, "unix://"); unix {
+		d.socket = path
+	} else {
+		d.address = o.Listen
+	}
+	refuse := config.CheckLoopback
+	if d.closed() {
+		refuse = config.CheckAddress
+	}
+	if err := refuse("the address", d.address); d.socket == "" && err != nil {
+		return d, &courier.Error{Kind: courier.Invalid, Op: "listen on", Subject: o.Listen, Err: err}
+	}
+	d.warn(o.Log)
+	return d, nil
+}
+
+// closed reports whether strangers are kept out.
+func (d door) closed() bool {
+	return d.token != nil || d.tls != nil && d.tls.ClientAuth == tls.RequireAndVerifyClientCert
+}
+
+// warn tells of what a person may not expect.
+func (d door) warn(log *slog.Logger) {
+	listen := d.address + d.socket
+	switch {
+	case !d.closed():
+		log.Warn("this Neutron has no authentication: whoever can connect may do everything", observe.Listen, listen)
+	case d.tls == nil && d.socket == "" && !config.IsLoopback(d.address):
+		log.Warn("the token crosses the network in the clear; use TLS too", observe.Listen, listen)
+	}
+}
+
+func (d door) listen() (net.Listener, error) {
+	if d.socket != "" {
+		return listenUnix(d.socket, "")
+	}
+	l, err := listenTCP(d.address)
+	if err != nil || d.tls == nil {
+		return l, err
+	}
+	return tls.NewListener(l, d.tls), nil
+}
+
+// guard lets in whom the door is for.
+func (d door) guard(h http.Handler) http.Handler {
+	if d.token != nil {
+		h = wantToken(d.token, h)
+	}
+	if d.socket == "" && !d.closed() {
+		return localOnly(h)
+	}
+	return noWebPages(h)
 }

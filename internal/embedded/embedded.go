@@ -1,11 +1,11 @@
 // Package embedded is a Neutron server inside Kuryr: the Networking API v2.0
 // over one durable file, with this host as its only hypervisor.
 //
-// It models networks, subnets, subnetpools and ports (package store), answers
-// as Neutron 21 does (package api), and learns from the kernel which ports are
-// plugged. A network is a layer-2 segment of this host: there is no router and
-// no DHCP server. Port security is not enforced: every port says so, and
-// nothing can be set that would promise it.
+// It models networks, subnets, subnetpools, ports and security groups (package
+// store), answers as Neutron 21 does (package api), and learns from the kernel
+// which ports are plugged. A network is a layer-2 segment of this host: there
+// is no router and no DHCP server. Unless port security is enforced every port
+// says that it is unprotected, and nothing can be set that would promise more.
 package embedded
 
 import (
@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"kuryr/internal/embedded/api"
@@ -29,10 +28,14 @@ const stateFile = "neutron.db"
 
 // Options of a Server.
 type Options struct {
-	StateDir string       // required; made if it is not there
-	Host     string       // required: ports with this binding:host_id are bound
-	MTU      int          // of networks that ask for none, in bytes; 0: 1500
-	Log      *slog.Logger // required
+	StateDir string // required; made if it is not there
+	Host     string // required: ports with this binding:host_id are bound
+	// Enforce says that the data plane enforces port security on this host.
+	// Without it ports are unprotected, say so, and can't be set otherwise.
+	Enforce bool
+	Limits  map[string]int // default quotas by resource, in place of Neutron\'s; -1: no limit
+	MTU     int            // of networks that ask for none, in bytes; 0: 1500
+	Log     *slog.Logger   // required
 }
 
 // Server is an embedded Neutron. It is safe for concurrent use.
@@ -59,7 +62,11 @@ func Open(o Options) (*Server, error) {
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state folder of the embedded Neutron: %w", err)
 	}
-	state, err := store.Open(store.Options{Path: filepath.Join(o.StateDir, stateFile), Host: o.Host, MTU: o.MTU})
+	so, err := o.store()
+	if err != nil {
+		return nil, err
+	}
+	state, err := store.Open(so)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the state of the embedded Neutron: %w", err)
 	}
@@ -71,7 +78,7 @@ func Open(o Options) (*Server, error) {
 		store: state,
 		api:   api.New(state, api.Options{Log: o.Log}),
 		links: links,
-		agent: dataplane.New(links, state, dataplane.Options{Log: o.Log}),
+		agent: dataplane.New(links, state, dataplane.Options{Log: o.Log, Enforce: o.Enforce}),
 	}
 	s.stop, s.halt = context.WithCancel(context.Background())
 	s.close = sync.OnceValue(s.shut)

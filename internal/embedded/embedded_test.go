@@ -125,3 +125,56 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 		t.Errorf("a second server on one state: %v", err)
 	}
 }
+
+// TestTransfer carries a state over to another folder.
+func TestTransfer(t *testing.T) {
+	ctx := context.Background()
+	from := embedded.Options{StateDir: t.TempDir(), Host: "h1", Log: slog.New(slog.DiscardHandler), Enforce: true}
+	s, err := embedded.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := call(t, s.Handler(), "POST", "/v2.0/networks", `{"network":{"name":"n"}}`, http.StatusCreated)["id"].(string)
+	call(t, s.Handler(), "POST", "/v2.0/subnets", `{"subnet":{"network_id":"`+network+`","ip_version":4,"cidr":"10.0.0.0/24"}}`, http.StatusCreated)
+	port := call(t, s.Handler(), "POST", "/v2.0/ports", `{"port":{"network_id":"`+network+`"}}`, http.StatusCreated)
+	if err := embedded.Export(ctx, io.Discard, from); err == nil {
+		t.Error("a state that is in use was exported")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := embedded.Export(ctx, &out, from); err != nil {
+		t.Fatal(err)
+	}
+	to := from
+	to.StateDir = t.TempDir() + "/new"
+	for _, bad := range []string{"", "{}", `{"kuryr_neutron":"0","project_id":"p"}`,
+		`{"kuryr_neutron":"2","project_id":"p","rows":{"nonesuch":[]}}`,
+		`{"kuryr_neutron":"2","project_id":"p","rows":{"subnets":[{"id":"x"}]}}`} {
+		if err := embedded.Import(ctx, strings.NewReader(bad), to); err == nil {
+			t.Errorf("%q was imported", bad)
+		}
+	}
+	if err := embedded.Import(ctx, strings.NewReader(out.String()), to); err != nil {
+		t.Fatal(err)
+	}
+	if err := embedded.Import(ctx, strings.NewReader(out.String()), to); err == nil {
+		t.Error("a state was imported over another")
+	}
+	var again strings.Builder
+	if err := embedded.Export(ctx, &again, to); err != nil {
+		t.Fatal(err)
+	}
+	if again.String() != out.String() {
+		t.Error("the imported state is another one")
+	}
+	if s, err = embedded.Open(to); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got := call(t, s.Handler(), "GET", "/v2.0/ports/"+port["id"].(string), "", http.StatusOK)
+	if got["mac_address"] != port["mac_address"] || got["project_id"] != port["project_id"] {
+		t.Errorf("the port is %v, was %v", got, port)
+	}
+}

@@ -40,7 +40,7 @@ func goPackages(ctx context.Context, layer string, onLab bool) (result, error) {
 	if len(chosen) == 0 {
 		return result{}, fmt.Errorf("no package belongs to the layer %s", layer)
 	}
-	args := []string{"-timeout=5m"}
+	args := []string{"-timeout=15m"}
 	if hasCompiler() {
 		args = append(args, "-race")
 	}

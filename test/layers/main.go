@@ -46,7 +46,7 @@ var layers = map[string]func(context.Context) (result, error){
 		return goPackages(ctx, "namespaces", true)
 	},
 	"e2e": func(ctx context.Context) (result, error) {
-		return goTest(ctx, "-timeout=8m", "-parallel=4", "./test/...")
+		return goTest(ctx, "-timeout=25m", "-parallel=4", "./test/...")
 	},
 }
 

@@ -23,19 +23,33 @@ type Options struct {
 // API serves the Networking API over a store. It is an http.Handler, safe
 // for concurrent use.
 type API struct {
-	store *store.Store
-	log   *slog.Logger
-	mux   *http.ServeMux
+	store   *store.Store
+	log     *slog.Logger
+	mux     *http.ServeMux
+	started time.Time
 }
 
 // New returns the API over a store.
 func New(s *store.Store, o Options) *API {
-	a := &API{store: s, log: o.Log, mux: http.NewServeMux()}
+	a := &API{store: s, log: o.Log, mux: http.NewServeMux(), started: time.Now()}
 	a.networks().register(a.mux)
 	a.subnets().register(a.mux)
 	a.subnetPools().register(a.mux)
 	a.ports().register(a.mux)
 	a.registerPrefixes(a.mux)
+	a.addressScopes().register(a.mux)
+	a.qosPolicies().register(a.mux)
+	a.registerQoSRules(a.mux)
+	a.registerQuotas(a.mux)
+	a.agents().register(a.mux)
+	a.registerZones(a.mux)
+	if s.Enforces() {
+		a.groups().register(a.mux)
+		a.rules().register(a.mux)
+		addrs := a.addressGroups()
+		addrs.register(a.mux)
+		a.registerAddresses(a.mux, addrs)
+	}
 	a.registerDiscovery(a.mux)
 	a.mux.Handle("/", a.serve(nil))
 	return a
@@ -64,7 +78,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(rec, &httpError{http.StatusForbidden, "HTTPForbidden", "Requests from web pages are not served."})
 		return
 	}
-	a.mux.ServeHTTP(rec, r)
+	a.mux.ServeHTTP(rec, r.WithContext(store.WithCaller(r.Context(), callerOf(r))))
 }
 
 func (a *API) trace(r *http.Request, status int, id string, took time.Duration) {

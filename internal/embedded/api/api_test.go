@@ -43,7 +43,7 @@ func (c client) want(status int, method, path, body string) map[string]any {
 // make creates a resource and returns its ID.
 func (c client) make(collection, attributes string) string {
 	c.t.Helper()
-	name := strings.TrimSuffix(collection, "s")
+	name := strings.ReplaceAll(strings.TrimSuffix(collection, "s"), "-", "_")
 	made := c.want(201, "POST", "/v2.0/"+collection, `{"`+name+`":{`+attributes+`}}`)
 	return made[name].(map[string]any)["id"].(string)
 }
@@ -63,6 +63,7 @@ func TestRefusals(t *testing.T) {
 	net := c.make("networks", `"name":"n"`)
 	subnet := c.make("subnets", `"network_id":"`+net+`","ip_version":4,"cidr":"10.0.0.0/24"`)
 	port := c.make("ports", `"network_id":"`+net+`"`)
+	group := c.make("security-groups", `"name":"g"`)
 	in := func(attributes string) string { return `{"port":{"network_id":"` + net + `",` + attributes + `}}` }
 	on := func(attributes string) string {
 		return `{"subnet":{"network_id":"` + net + `","ip_version":4,` + attributes + `}}`
@@ -90,11 +91,14 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v2.0/networks", `{"network":{"mtu":"big"}}`, 400, "InvalidInput", "'big' is not an integer"},
 		{"POST", "/v2.0/networks", `{"network":{"mtu":-1}}`, 400, "HTTPBadRequest", "'-1' should be non-negative"},
 		{"POST", "/v2.0/networks", `{"network":{"mtu":70000}}`, 400, "InvalidInput", "Requested MTU is too big, maximum is 65535"},
-		{"POST", "/v2.0/networks", `{"network":{"port_security_enabled":true}}`, 400, "HTTPBadRequest", "'True' is not supported by this server, only 'False' is"},
+		{"POST", "/v2.0/ports", in(`"port_security_enabled":false,"allowed_address_pairs":[{"ip_address":"10.0.0.0/8"}]`), 409, "AddressPairAndPortSecurityRequired", "Port Security must be enabled"},
+		{"POST", "/v2.0/ports", in(`"allowed_address_pairs":[{"mac_address":"fa:16:3e:00:00:01"}]`), 400, "AllowedAddressPairsMissingIP", "must contain ip_address"},
+		{"POST", "/v2.0/ports", in(`"allowed_address_pairs":[{"ip_address":"10.0.0.1"},{"ip_address":"10.0.0.1"}]`), 400, "DuplicateAddressPairInRequest", "ip_address 10.0.0.1."},
+		{"POST", "/v2.0/ports", in(`"allowed_address_pairs":[{"ip_address":"x"}]`), 400, "HTTPBadRequest", "'x' is not a valid IP subnet"},
 		{"POST", "/v2.0/networks", `{"network":{"router:external":true}}`, 400, "HTTPBadRequest", "not supported by this server"},
 		{"POST", "/v2.0/networks", `{"network":{"provider:network_type":"vlan"}}`, 400, "HTTPBadRequest", "only 'local' is"},
-		{"POST", "/v2.0/ports", in(`"security_groups":["` + net + `"]`), 400, "HTTPBadRequest", "Invalid input for security_groups"},
-		{"POST", "/v2.0/ports", in(`"port_security_enabled":true`), 400, "HTTPBadRequest", "Invalid input for port_security_enabled"},
+		{"POST", "/v2.0/ports", in(`"security_groups":["` + net + `"]`), 404, "SecurityGroupNotFound", "does not exist"},
+		{"POST", "/v2.0/ports", in(`"port_security_enabled":false,"security_groups":["` + group + `"]`), 400, "PortSecurityAndIPRequiredForSecurityGroups", "Port security must be enabled"},
 		{"POST", "/v2.0/ports", in(`"fixed_ips":null`), 400, "HTTPBadRequest", "Invalid data format for fixed IP: 'None'"},
 		{"POST", "/v2.0/ports", in(`"fixed_ips":[{"ip_address":"10.0.0.999"}]`), 400, "HTTPBadRequest", "'10.0.0.999' is not a valid IP address"},
 		{"POST", "/v2.0/ports", in(`"fixed_ips":[{"ip_address":"10.0.0.9"},{"ip_address":"10.0.0.9"}]`), 400, "HTTPBadRequest", "Duplicate IP address '10.0.0.9'"},
@@ -115,7 +119,7 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","host_routes":[{"destination":"10.2.0.1/16","nexthop":"10.1.0.2"}]`), 400, "HTTPBadRequest", "'10.2.0.0/16' is recommended"},
 		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","dns_nameservers":["x"]`), 400, "HTTPBadRequest", "'x' is not a valid nameserver"},
 		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","ipv6_ra_mode":"x"`), 400, "HTTPBadRequest", "Invalid input for ipv6_ra_mode"},
-		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","service_types":["compute:nova"]`), 400, "HTTPBadRequest", "not supported by this server"},
+		{"POST", "/v2.0/subnets", on(`"cidr":"10.1.0.0/24","service_types":["x"]`), 400, "InvalidSubnetServiceType", "x does not correspond"},
 		{"PUT", "/v2.0/subnets/" + subnet, `{"subnet":{"cidr":"10.1.0.0/24"}}`, 400, "HTTPBadRequest", "Cannot update read-only attribute cidr"},
 		{"POST", "/v2.0/subnetpools", `{"subnetpool":{"prefixes":["10.0.0.0/8"]}}`, 400, "HTTPBadRequest", "Required attribute 'name' not specified"},
 		{"POST", "/v2.0/subnetpools", `{"subnetpool":{"name":" ","prefixes":["10.0.0.0/8"]}}`, 400, "HTTPBadRequest", "Blank strings are not permitted"},

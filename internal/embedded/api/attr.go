@@ -34,6 +34,9 @@ type attr[S, V any] struct {
 	// attribute can't be filtered by.
 	filter func(a *attr[S, V], values []string) (filter[V], error)
 	sort   bool // a list can be sorted by it
+
+	adminSet bool // only administrators may give it
+	adminGet bool // only administrators see it
 }
 
 type absent string
@@ -74,7 +77,7 @@ func decodeBody(body []byte) (object, error) {
 
 // requests takes what a body asks for: {"network": {...}}, or, when a POST
 // makes several at once, {"networks": [{...}, ...]}.
-func (t *resource[S, V]) requests(body object, post bool) (specs []S, bulk bool, err error) {
+func (t *resource[S, V]) requests(c store.Caller, body object, post bool) (specs []S, bulk bool, err error) {
 	if list, ok := body[t.collection]; ok {
 		if !post {
 			return nil, false, badRequest("Bulk operation not supported")
@@ -90,7 +93,7 @@ func (t *resource[S, V]) requests(body object, post bool) (specs []S, bulk bool,
 			if o, ok := item.(object); ok && o[t.name] != nil {
 				item = o[t.name] // a resource may be wrapped in its name here, too
 			}
-			spec, err := t.request(item, post)
+			spec, err := t.request(c, item, post)
 			if err != nil {
 				return nil, true, err
 			}
@@ -102,13 +105,13 @@ func (t *resource[S, V]) requests(body object, post bool) (specs []S, bulk bool,
 	if item == nil {
 		return nil, false, badRequest("Unable to find '%s' in request body", t.name)
 	}
-	spec, err := t.request(item, post)
+	spec, err := t.request(c, item, post)
 	return []S{spec}, false, err
 }
 
 // request turns the attributes of one resource into a request to the store,
 // with the checks in Neutron's order.
-func (t *resource[S, V]) request(item any, post bool) (spec S, err error) {
+func (t *resource[S, V]) request(c store.Caller, item any, post bool) (spec S, err error) {
 	o, ok := item.(object)
 	if !ok {
 		return spec, badRequest("Object '%s' contains invalid data", t.name)
@@ -120,6 +123,13 @@ func (t *resource[S, V]) request(item any, post bool) (spec S, err error) {
 		return spec, err
 	}
 	if err := t.allowed(o, post); err != nil {
+		return spec, err
+	}
+	method := "PUT"
+	if post {
+		method = "POST"
+	}
+	if err := t.permit(c, method, o); err != nil {
 		return spec, err
 	}
 	for i := range t.attrs {

@@ -8,10 +8,18 @@ import (
 
 // TestTables checks what every attribute table promises to its users.
 func TestTables(t *testing.T) {
-	checkTable(t, "network", networkAttrs())
+	checkTable(t, "network", networkAttrs(true))
+	checkTable(t, "unprotected network", networkAttrs(false))
+	checkTable(t, "security_group", groupAttrs())
+	checkTable(t, "security_group_rule", ruleAttrs(false))
+	checkTable(t, "address_group", addrGroupAttrs())
+	checkTable(t, "address_scope", scopeAttrs())
+	checkTable(t, "policy", qosAttrs())
+	checkTable(t, "agent", agentAttrs())
 	checkTable(t, "subnet", subnetAttrs())
 	checkTable(t, "subnetpool", poolAttrs())
-	checkTable(t, "port", portAttrs())
+	checkTable(t, "port", portAttrs(true))
+	checkTable(t, "unprotected port", portAttrs(false))
 }
 
 func checkTable[S, V any](t *testing.T, name string, attrs []attr[S, V]) {
@@ -52,7 +60,7 @@ func checkDefault[S, V any](t *testing.T, name string, a attr[S, V]) {
 // TestEveryKindHasItsStatus pins the codes that clients act on.
 func TestEveryKindHasItsStatus(t *testing.T) {
 	for kind, want := range map[store.Kind]int{
-		store.BadRequest: 400, store.NotFound: 404, store.Conflict: 409,
+		store.BadRequest: 400, store.Forbidden: 403, store.NotFound: 404, store.Conflict: 409,
 		store.PreconditionFailed: 412, store.Internal: 500, store.Unavailable: 503,
 	} {
 		if got := statusOf(kind); got != want {

@@ -10,10 +10,14 @@ func (a *API) registerDiscovery(mux *http.ServeMux) {
 	for _, path := range []string{"/v2.0", "/v2.0/{$}"} {
 		mux.Handle(path, a.serve(methods{"GET": serveRoot}))
 	}
-	all := a.serve(methods{"GET": serveExtensions})
+	known := append(extensions(), serviceExtensions()...)
+	if a.store.Enforces() {
+		known = append(known, securityExtensions()...)
+	}
+	all := a.serve(methods{"GET": serveExtensions(known)})
 	mux.Handle("/v2.0/extensions", all)
 	mux.Handle("/v2.0/extensions/{$}", all)
-	mux.Handle("/v2.0/extensions/{alias}", a.serve(methods{"GET": serveExtension}))
+	mux.Handle("/v2.0/extensions/{alias}", a.serve(methods{"GET": serveExtension(known)}))
 }
 
 func serveVersions(w http.ResponseWriter, r *http.Request) error {
@@ -34,24 +38,28 @@ func serveRoot(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func serveExtensions(w http.ResponseWriter, _ *http.Request) error {
-	b := append([]byte(nil), `{"extensions":`...)
-	b = appendList(b, extensions(), func(b []byte, e extension) []byte { return e.appendJSON(b) })
-	writeJSON(w, http.StatusOK, append(b, '}'))
-	return nil
+func serveExtensions(known []extension) endpoint {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		b := append([]byte(nil), `{"extensions":`...)
+		b = appendList(b, known, func(b []byte, e extension) []byte { return e.appendJSON(b) })
+		writeJSON(w, http.StatusOK, append(b, '}'))
+		return nil
+	}
 }
 
-func serveExtension(w http.ResponseWriter, r *http.Request) error {
-	alias := r.PathValue("alias")
-	for _, e := range extensions() {
-		if e.alias == alias {
-			writeJSON(w, http.StatusOK, append(e.appendJSON([]byte(`{"extension":`)), '}'))
-			return nil
+func serveExtension(known []extension) endpoint {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		alias := r.PathValue("alias")
+		for _, e := range known {
+			if e.alias == alias {
+				writeJSON(w, http.StatusOK, append(e.appendJSON([]byte(`{"extension":`)), '}'))
+				return nil
+			}
 		}
+		// This one error of Neutron's is in another form than the rest.
+		b := append([]byte(nil), `{"message":`...)
+		b = appendString(b, "The resource could not be found.<br /><br />\nExtension with alias "+alias+" does not exist\n\n")
+		writeJSON(w, http.StatusNotFound, append(b, `,"code":"404 Not Found","title":"Not Found"}`...))
+		return nil
 	}
-	// This one error of Neutron's is in another form than the rest.
-	b := append([]byte(nil), `{"message":`...)
-	b = appendString(b, "The resource could not be found.<br /><br />\nExtension with alias "+alias+" does not exist\n\n")
-	writeJSON(w, http.StatusNotFound, append(b, `,"code":"404 Not Found","title":"Not Found"}`...))
-	return nil
 }

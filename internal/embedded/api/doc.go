@@ -7,9 +7,8 @@
 // may contain, its defaults, what an answer contains, and by what a list can
 // be filtered and sorted.
 //
-// The server does not enforce port security yet. So port_security_enabled is
-// false and can only be set to false, security_groups is empty and can only
-// be set to empty, and vif_details says port_filter false: nothing here
-// claims a protection that is not there. There is no identity yet either;
-// every request is an administrator's, and X-Project-Id is ignored.
+// Port security and security groups are there where the host enforces them.
+// Elsewhere port_security_enabled is false and can only be set to false,
+// security_groups is empty and can only be set to empty, and vif_details says
+// port_filter false: nothing here claims a protection that is not there.
 package api

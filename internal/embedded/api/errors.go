@@ -44,6 +44,8 @@ func statusOf(k store.Kind) int {
 	switch k {
 	case store.BadRequest:
 		return http.StatusBadRequest
+	case store.Forbidden:
+		return http.StatusForbidden
 	case store.NotFound:
 		return http.StatusNotFound
 	case store.Conflict:

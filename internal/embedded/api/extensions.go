@@ -60,3 +60,63 @@ func extensions() []extension {
 			"Allow to tag ports during bulk creation", "2019-12-29T19:00:00-00:00"},
 	}
 }
+
+// serviceExtensions are those of what is kept for clients, in full.
+func serviceExtensions() []extension {
+	return []extension{
+		{"address-scope", "Address scope",
+			"Address scopes extension.", "2015-07-26T10:00:00-00:00"},
+		{"agent", "agent",
+			"The agent management extension.", "2013-02-03T10:00:00-00:00"},
+		{"dns-domain-ports", "dns_domain for ports",
+			"Allows the DNS domain to be specified for a network port.", "2017-04-24T10:00:00-00:00"},
+		{"dns-integration", "DNS Integration",
+			"Provides integration with DNS.", "2015-08-15T18:00:00-00:00"},
+		{"extra_dhcp_opt", "Neutron Extra DHCP options",
+			"Extra options configuration for DHCP. For example PXE boot options to DHCP clients can be specified (e.g. tftp-server, server-ip-address, bootfile-name)", "2013-03-17T12:00:00-00:00"},
+		{"ip_allocation", "IP Allocation",
+			"IP allocation extension.", "2016-06-10T23:00:00-00:00"},
+		{"l2_adjacency", "L2 Adjacency",
+			"Display L2 Adjacency for Neutron Networks.", "2016-04-12T16:00:00-00:00"},
+		{"qos", "Quality of Service",
+			"The Quality of Service extension.", "2015-06-08T10:00:00-00:00"},
+		{"qos-bw-limit-direction", "Direction for QoS bandwidth limit rule",
+			"Allow to configure QoS bandwidth limit rule with specific direction: ingress or egress", "2017-04-10T10:00:00-00:00"},
+		{"qos-default", "QoS default policy",
+			"Expose the QoS default policy per project", "2017-041-06T10:00:00-00:00"},
+		{"qos-port-network-policy", "QoS port network policy ID",
+			"Adds a the QoS network ID to the port definition", "2019-11-01T10:00:00-00:00"},
+		{"quota_details", "Quota details management support",
+			"Expose functions for quotas usage statistics per project", "2017-02-10T10:00:00-00:00"},
+		{"quotas", "Quota management support",
+			"Expose functions for quotas management per project", "2012-07-29T10:00:00-00:00"},
+		{"subnet-service-types", "Subnet service types",
+			"Provides ability to set the subnet service_types field", "2016-03-15T18:00:00-00:00"},
+		{"uplink-status-propagation", "Uplink status propagation extension",
+			"Provides ability to propagate port uplink status.", "2018-05-31T18:00:00-00:00"},
+	}
+}
+
+// securityExtensions are there where port security is enforced.
+func securityExtensions() []extension {
+	return []extension{
+		{"address-group", "Address group",
+			"Support address group", "2020-07-15T10:00:00-00:00"},
+		{"allowed-address-pairs", "Allowed Address Pairs",
+			"Provides allowed address pairs", "2013-07-23T10:00:00-00:00"},
+		{"port-security", "Port Security",
+			"Provides port security", "2012-07-23T10:00:00-00:00"},
+		{"port-security-groups-filtering", "Port filtering on security groups",
+			"Provides security groups filtering when listing ports", "2018-01-09T09:00:00-00:00"},
+		{"security-group", "security-group",
+			"The security groups extension.", "2012-10-05T10:00:00-00:00"},
+		{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules",
+			"Add new field with normalized remote_ip_prefix cidr in SG rule", "2020-07-28T10:00:00-00:00"},
+		{"security-groups-remote-address-group", "Remote address group id field for security group rules",
+			"Add new field of remote address group id in SG rules", "2020-08-25T10:00:00-00:00"},
+		{"security-groups-shared-filtering", "Security group filtering on the shared field",
+			"Support filtering security groups on the shared field", "2021-10-05T09:00:00-00:00"},
+		{"stateful-security-group", "Stateful security group",
+			"Indicates if the security group is stateful or not", "2019-11-26T09:00:00-00:00"},
+	}
+}

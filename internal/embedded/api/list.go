@@ -51,7 +51,7 @@ func (t *resource[S, V]) serveList(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	b := t.appendAll(nil, all, fieldsOf(params))
+	b := t.appendAll(nil, r, all, fieldsOf(params))
 	if links := t.links(r, all, p); len(links) > 0 {
 		b = append(b, `,"`+t.collection+`_links":`...)
 		b = appendList(b, links, func(b []byte, l link) []byte { return l.appendJSON(b) })
@@ -304,5 +304,5 @@ func (t *resource[S, V]) href(r *http.Request, shown []V, reverse bool) string {
 	if reverse {
 		params = append(params, "page_reverse=True")
 	}
-	return baseURL(r) + "/v2.0/" + t.collection + "?" + strings.Join(params, "&")
+	return baseURL(r) + "/v2.0/" + t.path() + "?" + strings.Join(params, "&")
 }

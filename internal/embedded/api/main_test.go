@@ -13,7 +13,7 @@ import (
 // newAPI returns an API over an empty state.
 func newAPI(t testing.TB, host string, mtu int) http.Handler {
 	t.Helper()
-	s, err := store.Open(store.Options{Path: filepath.Join(t.TempDir(), "neutron.db"), Host: host, MTU: mtu})
+	s, err := store.Open(store.Options{Path: filepath.Join(t.TempDir(), "neutron.db"), Host: host, MTU: mtu, Enforce: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ type (
 
 func (a *API) networks() *resource[networkSpec, networkView] {
 	return &resource[networkSpec, networkView]{
-		api: a, name: "network", collection: "networks", attrs: networkAttrs(),
+		api: a, name: "network", collection: "networks", attrs: networkAttrs(a.store.Enforces()),
 		list: a.store.Networks, show: a.store.Network, create: a.store.CreateNetworks,
 		update: a.store.UpdateNetwork, remove: a.store.DeleteNetwork,
 		id: func(v networkView) string { return v.ID }, lostMarker: true,
@@ -18,7 +18,7 @@ func (a *API) networks() *resource[networkSpec, networkView] {
 
 // networkAttrs is the table of a network's attributes, in the order in which
 // Neutron checks them.
-func networkAttrs() []attr[networkSpec, networkView] {
+func networkAttrs(enforced bool) []attr[networkSpec, networkView] {
 	type attrs = []attr[networkSpec, networkView]
 	spec := func(s *networkSpec) *store.StandardSpec { return &s.StandardSpec }
 	row := func(v networkView) *store.Standard { return &v.Standard }
@@ -58,7 +58,15 @@ func networkAttrs() []attr[networkSpec, networkView] {
 			get: func(v networkView) any { return v.DNSDomain },
 		},
 	}
-	return append(append(list, networkConstants()...), standardAttrs(spec, row)...)
+	if enforced {
+		list = append(list, networkSecurity())
+	} else {
+		list = append(list, fixed[networkSpec, networkView]("port_security_enabled", "Port security is not enforced.", false))
+	}
+	list = append(list, networkConstants()...)
+	reserved(false, list, "shared", "router:external")
+	reserved(true, list, "provider:network_type", "provider:physical_network", "provider:segmentation_id")
+	return append(list, standardAttrs(spec, row)...)
 }
 
 // networkConstants are true of every network of this server.
@@ -73,12 +81,26 @@ func networkConstants() []attr[networkSpec, networkView] {
 	physical.filter, segment.filter = kind.filter, kind.filter
 	return []attr[networkSpec, networkView]{
 		kind, physical, segment, external,
-		fixed[networkSpec, networkView]("port_security_enabled", "Port security is not enforced.", false),
-		fixed[networkSpec, networkView]("qos_policy_id", "There are no QoS policies.", nil),
+		{
+			name: "qos_policy_id", doc: "The network's QoS policy. It is not applied to traffic.",
+			post: true, put: true, def: unset, parse: orNull(identifier, ""),
+			set: field(func(s *networkSpec) *store.Opt[string] { return &s.QoSPolicyID }),
+			get: func(v networkView) any { return orNil(v.QoSPolicyID) }, filter: equal[networkSpec, networkView](asIs),
+		},
 		fixed[networkSpec, networkView]("availability_zone_hints", "There are no availability zones.", none),
 		shown[networkSpec, networkView]("availability_zones", "There are no availability zones.", none),
-		shown[networkSpec, networkView]("ipv4_address_scope", "There are no address scopes.", nil),
-		shown[networkSpec, networkView]("ipv6_address_scope", "There are no address scopes.", nil),
+		{name: "ipv4_address_scope", doc: "The address scope of its IPv4 subnets.", get: func(v networkView) any { return orNil(v.Scope4) }},
+		{name: "ipv6_address_scope", doc: "The address scope of its IPv6 subnets.", get: func(v networkView) any { return orNil(v.Scope6) }},
 		shown[networkSpec, networkView]("l2_adjacency", "A network is one layer-2 segment.", true),
+	}
+}
+
+// networkSecurity is the default of a network's ports on a host that enforces it.
+func networkSecurity() attr[networkSpec, networkView] {
+	return attr[networkSpec, networkView]{
+		name: "port_security_enabled", doc: "The default of the network's ports.",
+		post: true, put: true, def: unset, parse: boolean,
+		set: field(func(s *networkSpec) *store.Opt[bool] { return &s.PortSecurity }),
+		get: func(v networkView) any { return v.Security }, filter: equal[networkSpec, networkView](canonical(boolean)),
 	}
 }

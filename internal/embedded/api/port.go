@@ -19,7 +19,7 @@ const dnsDomain = "openstacklocal."
 
 func (a *API) ports() *resource[portSpec, portView] {
 	return &resource[portSpec, portView]{
-		api: a, name: "port", collection: "ports", attrs: portAttrs(),
+		api: a, name: "port", collection: "ports", attrs: portAttrs(a.store.Enforces()),
 		list: a.store.Ports, show: a.store.Port, create: a.store.CreatePorts,
 		update: a.store.UpdatePort, remove: a.store.DeletePort,
 		id: func(v portView) string { return v.ID }, lostMarker: true,
@@ -28,14 +28,21 @@ func (a *API) ports() *resource[portSpec, portView] {
 
 // portAttrs is the table of a port's attributes, in the order in which
 // Neutron checks them.
-func portAttrs() []attr[portSpec, portView] {
+func portAttrs(enforced bool) []attr[portSpec, portView] {
 	spec := func(s *portSpec) *store.StandardSpec { return &s.StandardSpec }
 	row := func(v portView) *store.Standard { return &v.Standard }
 	list := []attr[portSpec, portView]{idAttr[portSpec](row), nameAttr(spec, row)}
 	list = append(list, portCore()...)
 	list = append(list, portBinding()...)
 	list = append(list, portDNS()...)
+	if enforced {
+		list = append(list, portSecurity()...)
+	} else {
+		list = append(list, portUnprotected()...)
+	}
+	list = append(list, portExtras()...)
 	list = append(list, portConstants()...)
+	reserved(true, list, "binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details", "resource_request")
 	standard := standardAttrs(spec, row)
 	for i := range standard {
 		if a := &standard[i]; a.name == "tags" { // of ports only, as in Neutron
@@ -118,8 +125,7 @@ func portBinding() []attr[portSpec, portView] {
 				if v.VIFType != "bridge" {
 					return object{}
 				}
-				// port_filter: nobody filters what the port sends and gets.
-				return object{"connectivity": "l2", "port_filter": false}
+				return object{"connectivity": "l2", "port_filter": v.Filtered}
 			},
 		},
 		{
@@ -173,15 +179,16 @@ func portDNS() []attr[portSpec, portView] {
 func portConstants() []attr[portSpec, portView] {
 	allocation := shown[portSpec, portView]("ip_allocation", "Addresses are chosen when the port is made.", "immediate")
 	allocation.filter, allocation.sort = equal[portSpec, portView](asIs), true
+	return []attr[portSpec, portView]{allocation}
+}
+
+// portUnprotected is true of every port of a server that does not enforce
+// port security.
+func portUnprotected() []attr[portSpec, portView] {
 	return []attr[portSpec, portView]{
-		allocation,
 		fixed[portSpec, portView]("port_security_enabled", "Port security is not enforced.", false),
 		fixed[portSpec, portView]("security_groups", "There are no security groups.", []any{}),
 		fixed[portSpec, portView]("allowed_address_pairs", "Nothing restricts a port's addresses.", []any{}),
-		fixed[portSpec, portView]("extra_dhcp_opts", "No DHCP is served.", []any{}),
-		fixed[portSpec, portView]("qos_policy_id", "There are no QoS policies.", nil),
-		shown[portSpec, portView]("qos_network_policy_id", "There are no QoS policies.", nil),
-		shown[portSpec, portView]("resource_request", "There are no QoS policies.", nil),
 	}
 }
 

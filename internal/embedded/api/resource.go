@@ -17,11 +17,14 @@ const maxBody = 10 << 20
 // resource serves one kind of resource from its attribute table.
 type resource[S, V any] struct {
 	api              *API
-	name, collection string
+	name, collection string // as bodies name it
+	prefix           string // of its paths; "": none
+	adminOnly        bool   // only administrators may change it
 	attrs            []attr[S, V]
 
-	list   func(ctx context.Context, q store.Query, keep func(V) bool) ([]V, error)
-	show   func(ctx context.Context, id string) (V, error)
+	list func(ctx context.Context, q store.Query, keep func(V) bool) ([]V, error)
+	show func(ctx context.Context, id string) (V, error)
+	// create, update and remove are nil where nothing can be changed.
 	create func(ctx context.Context, specs []S) ([]V, error)
 	update func(ctx context.Context, id string, spec S, m store.Match) (V, error)
 	remove func(ctx context.Context, id string, m store.Match) error
@@ -38,12 +41,25 @@ type endpoint func(w http.ResponseWriter, r *http.Request) error
 type methods map[string]endpoint
 
 func (t *resource[S, V]) register(mux *http.ServeMux) {
-	all := t.api.serve(methods{"GET": t.serveList, "POST": t.serveCreate})
-	one := t.api.serve(methods{"GET": t.serveShow, "PUT": t.serveUpdate, "DELETE": t.serveDelete})
-	mux.Handle("/v2.0/"+t.collection, all)
-	mux.Handle("/v2.0/"+t.collection+"/{$}", all)
-	mux.Handle("/v2.0/"+t.collection+"/{id}", one)
-	t.api.registerTags(mux, store.Resource(t.collection))
+	many, single := methods{"GET": t.serveList}, methods{"GET": t.serveShow}
+	if t.create != nil {
+		many["POST"], single["PUT"], single["DELETE"] = t.serveCreate, t.serveUpdate, t.serveDelete
+	}
+	all, one := t.api.serve(many), t.api.serve(single)
+	mux.Handle("/v2.0/"+t.path(), all)
+	mux.Handle("/v2.0/"+t.path()+"/{$}", all)
+	mux.Handle("/v2.0/"+t.path()+"/{id}", one)
+	if t.attr("tags") != nil { // without the path's prefix, as in Neutron
+		t.api.registerTags(mux, store.Resource(strings.ReplaceAll(t.collection, "_", "-")))
+	}
+}
+
+// path is the collection as paths name it.
+func (t *resource[S, V]) path() string {
+	if t.prefix != "" {
+		return t.prefix + "/" + t.collection
+	}
+	return strings.ReplaceAll(t.collection, "_", "-")
 }
 
 func (t *resource[S, V]) serveShow(w http.ResponseWriter, r *http.Request) error {
@@ -51,7 +67,7 @@ func (t *resource[S, V]) serveShow(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	t.answer(w, http.StatusOK, v, fieldsOf(r.URL.Query()))
+	t.answer(w, r, http.StatusOK, v, fieldsOf(r.URL.Query()))
 	return nil
 }
 
@@ -60,7 +76,7 @@ func (t *resource[S, V]) serveCreate(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	specs, bulk, err := t.requests(body, true)
+	specs, bulk, err := t.requests(callerOf(r), body, true)
 	if err != nil {
 		return err
 	}
@@ -69,10 +85,10 @@ func (t *resource[S, V]) serveCreate(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	if !bulk {
-		t.answer(w, http.StatusCreated, made[0], nil)
+		t.answer(w, r, http.StatusCreated, made[0], nil)
 		return nil
 	}
-	writeJSON(w, http.StatusCreated, append(t.appendAll(nil, made, nil), '}'))
+	writeJSON(w, http.StatusCreated, append(t.appendAll(nil, r, made, nil), '}'))
 	return nil
 }
 
@@ -85,7 +101,7 @@ func (t *resource[S, V]) serveUpdate(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	specs, _, err := t.requests(body, false)
+	specs, _, err := t.requests(callerOf(r), body, false)
 	if err != nil {
 		return err
 	}
@@ -93,7 +109,7 @@ func (t *resource[S, V]) serveUpdate(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	t.answer(w, http.StatusOK, v, nil)
+	t.answer(w, r, http.StatusOK, v, nil)
 	return nil
 }
 
@@ -109,6 +125,9 @@ func (t *resource[S, V]) serveDelete(w http.ResponseWriter, r *http.Request) err
 	if len(body) > 0 {
 		return badRequest("Request body is not supported in DELETE.")
 	}
+	if err := t.permit(callerOf(r), "DELETE", nil); err != nil {
+		return err
+	}
 	if err := t.remove(r.Context(), r.PathValue("id"), m); err != nil {
 		return err
 	}
@@ -117,19 +136,20 @@ func (t *resource[S, V]) serveDelete(w http.ResponseWriter, r *http.Request) err
 }
 
 // answer writes {"network": {...}}.
-func (t *resource[S, V]) answer(w http.ResponseWriter, status int, v V, fields []string) {
+func (t *resource[S, V]) answer(w http.ResponseWriter, r *http.Request, status int, v V, fields []string) {
 	b := append([]byte(`{"`), t.name...)
 	b = append(b, `":`...)
-	b = appendObject(b, t.attrs, v, fields)
+	b = appendObject(b, t.shownTo(callerOf(r)), v, fields)
 	writeJSON(w, status, append(b, '}'))
 }
 
 // appendAll writes {"networks": [{...}, ...] and leaves the object open.
-func (t *resource[S, V]) appendAll(b []byte, all []V, fields []string) []byte {
+func (t *resource[S, V]) appendAll(b []byte, r *http.Request, all []V, fields []string) []byte {
 	b = append(b, `{"`...)
 	b = append(b, t.collection...)
 	b = append(b, `":`...)
-	return appendList(b, all, func(b []byte, v V) []byte { return appendObject(b, t.attrs, v, fields) })
+	attrs := t.shownTo(callerOf(r))
+	return appendList(b, all, func(b []byte, v V) []byte { return appendObject(b, attrs, v, fields) })
 }
 
 func readObject(r *http.Request) (object, error) {

@@ -85,7 +85,12 @@ func subnetPlace() []attr[subnetSpec, subnetView] {
 			},
 		},
 		fixed[subnetSpec, subnetView]("segment_id", "There are no segments.", nil),
-		fixed[subnetSpec, subnetView]("service_types", "A subnet serves all ports.", []any{}),
+		{
+			name: "service_types", doc: "The device_owners of the ports that get addresses here unasked; none: all.",
+			post: true, put: true, def: unset, parse: parseServiceTypes,
+			set: field(func(s *subnetSpec) *store.Opt[[]string] { return &s.ServiceTypes }),
+			get: func(v subnetView) any { return v.ServiceTypes },
+		},
 	}
 }
 

@@ -77,8 +77,14 @@ func poolAttrs() []attr[poolSpec, poolView] {
 			set: field(func(s *poolSpec) *store.Opt[bool] { return &s.Shared }),
 			get: func(v poolView) any { return v.Shared }, filter: flag, sort: true,
 		},
-		fixed[poolSpec, poolView]("address_scope_id", "There are no address scopes.", nil),
+		{
+			name: "address_scope_id", doc: "The address scope, in which no other subnetpool has the same addresses.",
+			post: true, put: true, def: unset, parse: orNull(identifier, ""),
+			set: field(func(s *poolSpec) *store.Opt[string] { return &s.ScopeID }),
+			get: func(v poolView) any { return orNil(v.ScopeID) }, filter: equal[poolSpec, poolView](asIs), sort: true,
+		},
 	}
+	reserved(false, list, "shared", "is_default")
 	return append(list, standardAttrs(spec, row)...)
 }
 

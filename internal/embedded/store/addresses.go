@@ -27,13 +27,20 @@ func (x *tx) addresses(p *Port, want Opt[[]FixedIPSpec]) ([]FixedIP, error) {
 	if want.Set {
 		reqs, err = x.requests(p, want.V, subnets)
 	} else {
-		reqs = oneOfEach(subnets)
+		reqs = oneOfEach(serving(subnets, p.DeviceOwner))
 	}
 	if err != nil {
 		return nil, err
 	}
 	reqs = append(reqs, automaticRequests(p, subnets, nil)...)
 	return x.takeAll(p, reqs)
+}
+
+// serving leaves out the subnets that are for other kinds of ports.
+func serving(subnets []*Subnet, owner string) []*Subnet {
+	return slices.DeleteFunc(slices.Clone(subnets), func(s *Subnet) bool {
+		return len(s.ServiceTypes) > 0 && !slices.Contains(s.ServiceTypes, owner)
+	})
 }
 
 // oneOfEach asks for an address of either family.

@@ -12,7 +12,7 @@ import (
 // BenchmarkCreatePort makes ports one after the other, each durable when it
 // returns.
 func BenchmarkCreatePort(b *testing.B) {
-	s := openAt(b, Options{})
+	s := openAt(b, Options{Limits: map[string]int{"port": -1}})
 	net, _ := network(b, s, "10.0.0.0/8", "fd00::/64")
 	took := make([]time.Duration, 0, b.N)
 	for b.Loop() {
@@ -25,7 +25,7 @@ func BenchmarkCreatePort(b *testing.B) {
 
 // BenchmarkCreatePortParallel makes ports from 64 callers, who share commits.
 func BenchmarkCreatePortParallel(b *testing.B) {
-	s := openAt(b, Options{})
+	s := openAt(b, Options{Limits: map[string]int{"port": -1}})
 	net, _ := network(b, s, "10.0.0.0/8", "fd00::/64")
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
@@ -41,7 +41,7 @@ func BenchmarkCreatePortParallel(b *testing.B) {
 
 // BenchmarkCreatePortsBulk makes a hundred ports in one request.
 func BenchmarkCreatePortsBulk(b *testing.B) {
-	s := openAt(b, Options{})
+	s := openAt(b, Options{Limits: map[string]int{"port": -1}})
 	net, _ := network(b, s, "10.0.0.0/8", "fd00::/64")
 	specs := slices.Repeat([]PortSpec{{NetworkID: Some(net.ID)}}, 100)
 	for b.Loop() {
@@ -57,7 +57,7 @@ func BenchmarkCreatePortsBulk(b *testing.B) {
 func BenchmarkStart(b *testing.B) {
 	const ports = 100_000
 	path := filepath.Join(b.TempDir(), "neutron.db")
-	s := openAt(b, Options{Path: path})
+	s := openAt(b, Options{Path: path, Limits: map[string]int{"port": -1}})
 	net, _ := network(b, s, "10.0.0.0/8", "fd00::/64")
 	for i := 0; i < ports; i += 1000 {
 		specs := make([]PortSpec, 1000)
@@ -85,7 +85,7 @@ func BenchmarkStart(b *testing.B) {
 			}
 		}
 	})
-	s = openAt(b, Options{Path: path})
+	s = openAt(b, Options{Path: path, Limits: map[string]int{"port": -1}})
 	b.Run("create", func(b *testing.B) {
 		took := make([]time.Duration, 0, b.N)
 		for b.Loop() {

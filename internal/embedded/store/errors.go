@@ -12,6 +12,7 @@ type Kind int
 // The kinds of Error.
 const (
 	BadRequest         Kind = iota + 1 // the request makes no sense
+	Forbidden                          // not for who asks
 	NotFound                           // what it names does not exist
 	Conflict                           // it contradicts the present state
 	PreconditionFailed                 // If-Match does not hold

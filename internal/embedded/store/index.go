@@ -1,5 +1,7 @@
 package store
 
+import "slices"
+
 // index finds rows by the value of one attribute.
 type index map[string]idSet
 
@@ -81,4 +83,17 @@ func (x index) move(old, new, id string) {
 	}
 	x.remove(old, id)
 	x.add(new, id)
+}
+
+// moveAll refiles a row with several values.
+func (x index) moveAll(old, new []string, id string) {
+	if slices.Equal(old, new) {
+		return
+	}
+	for _, v := range old {
+		x.remove(v, id)
+	}
+	for _, v := range new {
+		x.add(v, id)
+	}
 }

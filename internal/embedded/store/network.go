@@ -14,35 +14,42 @@ const (
 	minMTU = 68
 )
 
-func viewNetwork(st *state, n *Network) NetworkView {
+func (s *Store) viewNetwork(st *state, n *Network) NetworkView {
 	subnets := st.subnetNetwork.list(n.ID)
 	slices.Sort(subnets)
-	return NetworkView{Network: n, Subnets: subnets}
+	return NetworkView{Network: n, Subnets: subnets, Scope4: st.scopeOf(subnets, 4), Scope6: st.scopeOf(subnets, 6), Security: s.enforce && (n.PortSecurity == nil || *n.PortSecurity)}
 }
 
 // Networks lists networks, in no order; a nil keep accepts all.
 func (s *Store) Networks(ctx context.Context, q Query, keep func(NetworkView) bool) ([]NetworkView, error) {
-	return list(ctx, s, func(st *state) []*Network {
+	return list(ctx, s, networksOf, func(st *state) []*Network {
 		return candidates(st.networks, q, []by{{"description", st.networkMark}, {"name", st.networkName}})
-	}, viewNetwork, keep)
+	}, s.viewNetwork, keep)
 }
 
 // Network returns a network.
 func (s *Store) Network(ctx context.Context, id string) (NetworkView, error) {
-	return show(ctx, s, func(st *state) *Network { return st.networks.rows[id] }, viewNetwork, networkNotFound(id))
+	return show(ctx, s, networksOf, id, s.viewNetwork, networkNotFound(id))
 }
 
 // CreateNetworks makes all networks or none.
 func (s *Store) CreateNetworks(ctx context.Context, specs []NetworkSpec) ([]NetworkView, error) {
-	return create(ctx, s, specs, createNetwork, viewNetwork)
+	return create(ctx, s, specs, createNetwork, s.viewNetwork)
 }
 
 func createNetwork(x *tx, spec NetworkSpec) (*Network, error) {
+	if err := x.quota("network", spec.StandardSpec); err != nil {
+		return nil, err
+	}
+	if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
+		return nil, err
+	}
 	n := &Network{Standard: x.standard(uuid.NewString(), spec.StandardSpec), AdminStateUp: true}
 	n.Revision = 1 // as Neutron's, whose segment is its first change
 	if err := spec.into(n, x.store.mtu); err != nil {
 		return nil, err
 	}
+	x.ensureDefaultGroup(n.ProjectID)
 	set(x, x.networks, n.ID, n)
 	return n, nil
 }
@@ -52,6 +59,10 @@ func (s NetworkSpec) into(n *Network, mtu int) error {
 	s.Shared.into(&n.Shared)
 	s.MTU.into(&n.MTU)
 	s.DNSDomain.into(&n.DNSDomain)
+	s.QoSPolicyID.into(&n.QoSPolicyID)
+	if s.PortSecurity.Set {
+		n.PortSecurity = &s.PortSecurity.V
+	}
 	if n.MTU == 0 {
 		n.MTU = mtu
 	}
@@ -67,11 +78,14 @@ func (s NetworkSpec) into(n *Network, mtu int) error {
 // UpdateNetwork changes a network.
 func (s *Store) UpdateNetwork(ctx context.Context, id string, spec NetworkSpec, m Match) (out NetworkView, err error) {
 	err = s.update(ctx, func(x *tx) error {
-		old := x.networks.rows[id]
+		old := find(x, x.networks, id)
 		if old == nil {
 			return networkNotFound(id)
 		}
-		if err := check(m, &old.Standard); err != nil {
+		if err := x.may("update_network", m, &old.Standard); err != nil {
+			return err
+		}
+		if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
 			return err
 		}
 		n := *old
@@ -81,7 +95,7 @@ func (s *Store) UpdateNetwork(ctx context.Context, id string, spec NetworkSpec, 
 		}
 		n.touch(x.now)
 		set(x, x.networks, id, &n)
-		out = viewNetwork(x.state, &n)
+		out = s.viewNetwork(x.state, &n)
 		return nil
 	})
 	return out, err
@@ -91,11 +105,11 @@ func (s *Store) UpdateNetwork(ctx context.Context, id string, spec NetworkSpec, 
 // except those that Neutron made for its own services.
 func (s *Store) DeleteNetwork(ctx context.Context, id string, m Match) error {
 	return s.update(ctx, func(x *tx) error {
-		n := x.networks.rows[id]
+		n := find(x, x.networks, id)
 		if n == nil {
 			return networkNotFound(id)
 		}
-		if err := check(m, &n.Standard); err != nil {
+		if err := x.may("delete_network", m, &n.Standard); err != nil {
 			return err
 		}
 		var own, inUse []string
@@ -134,3 +148,5 @@ func (x *tx) touchNetwork(id string) {
 	n.touch(x.now)
 	set(x, x.networks, id, &n)
 }
+
+func networksOf(s *state) *table[Network] { return s.networks }

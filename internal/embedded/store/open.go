@@ -21,7 +21,9 @@ const (
 	schemaKey  = "schema"
 	projectKey = "project_id"
 	// schema is the version of what the rows look like on disk.
-	schema = "1"
+	// 1 had neither security groups nor what came with them.
+	schema    = "2"
+	oldSchema = "1"
 )
 
 // Open opens the state, or makes an empty one. The file belongs to one
@@ -29,10 +31,12 @@ const (
 func Open(o Options) (*Store, error) {
 	s := &Store{
 		host: o.Host, mtu: o.MTU,
-		state:   newState(),
+		enforce: o.Enforce,
+		state:   newState(o.Host),
 		w:       newWriter(),
 		plugged: make(map[string]struct{}),
 	}
+	s.state.limits = limitsOf(o.Limits)
 	if s.mtu == 0 {
 		s.mtu = 1500
 	}
@@ -107,34 +111,38 @@ func probe(o Options) error {
 	})
 }
 
-// prepare makes the buckets and the project of a new file, and refuses one
-// that a later version has written.
+// prepare makes the buckets and the project of a new file, adds what an older
+// file lacks, and refuses one that a later version has written.
 func (s *Store) prepare() error {
-	fresh := false
+	stale := false
 	err := s.db.View(func(btx *bolt.Tx) error {
 		meta := btx.Bucket([]byte(metaBucket))
-		if fresh = meta == nil; fresh {
+		if stale = meta == nil; stale {
 			return nil
 		}
-		if v := string(meta.Get([]byte(schemaKey))); v != schema {
+		v := string(meta.Get([]byte(schemaKey)))
+		if stale = v == oldSchema; !stale && v != schema {
 			return fmt.Errorf("its schema is %q, this version knows %q", v, schema)
 		}
 		s.project = string(meta.Get([]byte(projectKey)))
 		return nil
 	})
-	if err != nil || !fresh {
+	if err != nil || !stale {
 		return err
 	}
-	s.project = strings.ReplaceAll(uuid.NewString(), "-", "")
+	if s.project == "" {
+		s.project = strings.ReplaceAll(uuid.NewString(), "-", "")
+	}
 	err = s.db.Update(func(btx *bolt.Tx) error {
-		for _, name := range []string{
-			metaBucket, s.state.networks.bucket, s.state.subnets.bucket, s.state.pools.bucket, s.state.ports.bucket,
-		} {
-			if _, err := btx.CreateBucket([]byte(name)); err != nil {
+		meta, err := btx.CreateBucketIfNotExists([]byte(metaBucket))
+		if err != nil {
+			return err
+		}
+		for _, t := range s.state.all {
+			if _, err := btx.CreateBucketIfNotExists([]byte(t.name())); err != nil {
 				return err
 			}
 		}
-		meta := btx.Bucket([]byte(metaBucket))
 		if err := meta.Put([]byte(projectKey), []byte(s.project)); err != nil {
 			return err
 		}
@@ -157,23 +165,18 @@ func syncDir(dir string) error {
 
 // load fills the tables; the order is that of dependence.
 func (s *Store) load(btx *bolt.Tx) error {
-	if err := loadTable(btx, s.state.networks); err != nil {
-		return err
-	}
-	if err := loadTable(btx, s.state.pools); err != nil {
-		return err
-	}
-	if err := loadTable(btx, s.state.subnets); err != nil {
-		return err
-	}
-	if err := s.checkSubnets(); err != nil {
-		return err
-	}
-	for _, sp := range s.state.spaces {
-		sp.loading = true
-	}
-	if err := loadTable(btx, s.state.ports); err != nil {
-		return err
+	for _, t := range s.state.all {
+		if t == anyTable(s.state.ports) {
+			if err := s.checkSubnets(); err != nil {
+				return err
+			}
+			for _, sp := range s.state.spaces {
+				sp.loading = true
+			}
+		}
+		if err := t.load(btx); err != nil {
+			return err
+		}
 	}
 	for _, sp := range s.state.spaces {
 		sp.setPools(sp.pools)
@@ -210,33 +213,6 @@ type loaded[T any] struct {
 	id  string
 	raw []byte
 	row *T
-}
-
-// loadTable reads a bucket. Decoding takes most of the time of a start, so
-// all processors share it.
-func loadTable[T any](btx *bolt.Tx, t *table[T]) error {
-	b := btx.Bucket([]byte(t.bucket))
-	if b == nil {
-		return fmt.Errorf("it has no %s", t.bucket)
-	}
-	var rows []loaded[T]
-	if err := b.ForEach(func(k, v []byte) error {
-		rows = append(rows, loaded[T]{id: string(k), raw: v})
-		return nil
-	}); err != nil {
-		return err
-	}
-	if err := decode(rows); err != nil {
-		return fmt.Errorf("%s: %w", t.bucket, err)
-	}
-	t.rows = make(map[string]*T, len(rows))
-	if t.expect != nil {
-		t.expect(len(rows))
-	}
-	for _, r := range rows {
-		t.place(r.id, r.row)
-	}
-	return nil
 }
 
 func decode[T any](rows []loaded[T]) error {

@@ -15,8 +15,9 @@ const macTries = 16
 
 // viewPort adds the binding. Nothing of a port's binding is stored: it follows from its
 // host, of which this server knows one, itself.
-func (s *Store) viewPort(_ *state, p *Port) PortView {
-	v := PortView{Port: p, Status: "DOWN", VIFType: "binding_failed"}
+func (s *Store) viewPort(st *state, p *Port) PortView {
+	v := PortView{Port: p, Status: "DOWN", VIFType: "binding_failed", Filtered: s.enforce, Protected: s.enforce && p.Security}
+	v.NetworkPolicy = st.networks.rows[p.NetworkID].QoSPolicyID
 	switch {
 	case p.HostID == "":
 		v.VIFType = "unbound"
@@ -49,7 +50,7 @@ func (s *Store) SetPlugged(hostEnd string, plugged bool) {
 // Ports lists ports, in no order; a nil keep accepts all. Besides attributes,
 // a query may name "fixed_ips.ip_address" and "fixed_ips.subnet_id".
 func (s *Store) Ports(ctx context.Context, q Query, keep func(PortView) bool) ([]PortView, error) {
-	return list(ctx, s, func(st *state) []*Port {
+	return list(ctx, s, portsOf, func(st *state) []*Port {
 		if q["id"] == nil {
 			if addrs, ok := q["fixed_ips.ip_address"]; ok {
 				return st.portsWith(addrs)
@@ -60,7 +61,7 @@ func (s *Store) Ports(ctx context.Context, q Query, keep func(PortView) bool) ([
 		}
 		return candidates(st.ports, q, []by{
 			{"mac_address", st.portMAC}, {"device_id", st.portDevice}, {"description", st.portMark},
-			{"name", st.portName}, {"network_id", st.portNetwork},
+			{"name", st.portName}, {"security_groups", st.portGroup}, {"network_id", st.portNetwork},
 		})
 	}, s.viewPort, keep)
 }
@@ -96,7 +97,7 @@ func (s *state) portsOn(subnets []string) []*Port {
 
 // Port returns a port.
 func (s *Store) Port(ctx context.Context, id string) (PortView, error) {
-	return show(ctx, s, func(st *state) *Port { return st.ports.rows[id] }, s.viewPort, portNotFound(id))
+	return show(ctx, s, portsOf, id, s.viewPort, portNotFound(id))
 }
 
 // CreatePorts makes all ports or none.
@@ -105,8 +106,12 @@ func (s *Store) CreatePorts(ctx context.Context, specs []PortSpec) ([]PortView, 
 }
 
 func createPort(x *tx, spec PortSpec) (*Port, error) {
+	if err := x.quota("port", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	network := spec.NetworkID.V
-	if x.networks.rows[network] == nil {
+	on := find(x, x.networks, network)
+	if on == nil {
 		return nil, networkNotFound(network)
 	}
 	p := &Port{
@@ -127,6 +132,12 @@ func createPort(x *tx, spec PortSpec) (*Port, error) {
 		return nil, err
 	}
 	p.FixedIPs = ips
+	if err := x.checkPolicy(p.QoSPolicyID); err != nil {
+		return nil, err
+	}
+	if err := x.secure(p, on, spec); err != nil {
+		return nil, err
+	}
 	set(x, x.ports, p.ID, p)
 	return p, nil
 }
@@ -142,6 +153,10 @@ func (s PortSpec) into(p *Port) {
 	s.Profile.into(&p.Profile)
 	s.DNSName.into(&p.DNSName)
 	s.DNSDomain.into(&p.DNSDomain)
+	s.QoSPolicyID.into(&p.QoSPolicyID)
+	if s.DHCPOptions.Set {
+		p.setDHCPOptions(s.DHCPOptions.V)
+	}
 	if s.Uplink.Set {
 		p.NoUplink = !s.Uplink.V
 	}
@@ -183,11 +198,11 @@ func (x *tx) setMAC(p *Port, want Opt[string]) error {
 // UpdatePort changes a port.
 func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Match) (out PortView, err error) {
 	err = s.update(ctx, func(x *tx) error {
-		old := x.ports.rows[id]
+		old := find(x, x.ports, id)
 		if old == nil {
 			return portNotFound(id)
 		}
-		if err := check(m, &old.Standard); err != nil {
+		if err := x.may("update_port", m, &old.Standard); err != nil {
 			return err
 		}
 		p := *old
@@ -201,6 +216,12 @@ func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Matc
 				return err
 			}
 			p.FixedIPs = ips
+		}
+		if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
+			return err
+		}
+		if err := x.resecure(old, &p, spec); err != nil {
+			return err
 		}
 		p.touch(x.now)
 		set(x, x.ports, id, &p)
@@ -227,11 +248,11 @@ func (s *Store) changeMAC(x *tx, old, p *Port, want Opt[string]) error {
 // DeletePort deletes a port and frees its addresses.
 func (s *Store) DeletePort(ctx context.Context, id string, m Match) error {
 	return s.update(ctx, func(x *tx) error {
-		p := x.ports.rows[id]
+		p := find(x, x.ports, id)
 		if p == nil {
 			return portNotFound(id)
 		}
-		if err := check(m, &p.Standard); err != nil {
+		if err := x.may("delete_port", m, &p.Standard); err != nil {
 			return err
 		}
 		set(x, x.ports, id, nil)
@@ -245,4 +266,20 @@ func (x *tx) strip(port, subnet string) {
 	p.FixedIPs = slices.DeleteFunc(slices.Clone(p.FixedIPs), func(ip FixedIP) bool { return ip.SubnetID == subnet })
 	p.touch(x.now)
 	set(x, x.ports, port, &p)
+}
+
+func portsOf(s *state) *table[Port] { return s.ports }
+
+// setDHCPOptions sets and takes away options; the others stay.
+func (p *Port) setDHCPOptions(specs []DHCPOptionSpec) {
+	options := slices.Clone(p.DHCPOptions)
+	for _, o := range specs {
+		options = slices.DeleteFunc(options, func(have DHCPOption) bool {
+			return have.Name == o.Name && have.IPVersion == o.IPVersion
+		})
+		if !o.Gone {
+			options = append(options, o.DHCPOption)
+		}
+	}
+	p.DHCPOptions = options
 }

@@ -62,11 +62,15 @@ func hasEmpty(values []string) bool {
 }
 
 // list collects the views of the candidates that keep accepts, in no order.
-func list[T, V any](ctx context.Context, s *Store, rows func(*state) []*T, view func(*state, *T) V, keep func(V) bool) ([]V, error) {
+func list[T, V any](ctx context.Context, s *Store, of func(*state) *table[T], rows func(*state) []*T, view func(*state, *T) V, keep func(V) bool) ([]V, error) {
 	var out []V
+	c := s.caller(ctx)
 	err := s.view(ctx, func(st *state) error {
 		out = nil
 		for _, r := range rows(st) {
+			if !c.Admin && !of(st).sees(c, r) {
+				continue
+			}
 			if v := view(st, r); keep == nil || keep(v) {
 				out = append(out, v)
 			}
@@ -79,11 +83,12 @@ func list[T, V any](ctx context.Context, s *Store, rows func(*state) []*T, view 
 	return out, nil
 }
 
-// show returns the view of one row.
-func show[T, V any](ctx context.Context, s *Store, row func(*state) *T, view func(*state, *T) V, missing *Error) (V, error) {
+// show returns the view of one row that the caller may know of.
+func show[T, V any](ctx context.Context, s *Store, of func(*state) *table[T], id string, view func(*state, *T) V, missing *Error) (V, error) {
 	var out V
+	c := s.caller(ctx)
 	err := s.view(ctx, func(st *state) error {
-		r := row(st)
+		r := visible(c, of(st), id)
 		if r == nil {
 			return missing
 		}
@@ -118,10 +123,18 @@ func create[S, T, V any](ctx context.Context, s *Store, specs []S, one func(*tx,
 
 // standard starts a new row.
 func (x *tx) standard(id string, spec StandardSpec) Standard {
-	s := Standard{ID: id, ProjectID: x.store.project, Created: x.now.UnixNano(), Updated: x.now.UnixNano()}
+	s := Standard{ID: id, ProjectID: x.caller.Project, Created: x.now.UnixNano(), Updated: x.now.UnixNano()}
 	spec.ProjectID.into(&s.ProjectID)
 	spec.into(&s)
 	return s
+}
+
+// may refuses a change that is not for who asks, or not of this revision.
+func (x *tx) may(rule string, m Match, s *Standard) error {
+	if err := x.mine(s, rule); err != nil {
+		return err
+	}
+	return check(m, s)
 }
 
 // check refuses a row whose revision is not the one asked for.

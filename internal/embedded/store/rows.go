@@ -34,9 +34,12 @@ func (s *Standard) touch(now time.Time) {
 // Network is a stored network. Rows are read-only once they are stored.
 type Network struct {
 	Standard
-	AdminStateUp bool   `json:"up"`
-	Shared       bool   `json:"shared,omitempty"`
-	MTU          int    `json:"mtu"` // bytes
+	AdminStateUp bool `json:"up"`
+	Shared       bool `json:"shared,omitempty"`
+	MTU          int  `json:"mtu"` // bytes
+	// PortSecurity is the default of the network's ports; nil: as the server.
+	PortSecurity *bool  `json:"security,omitempty"`
+	QoSPolicyID  string `json:"qos,omitempty"`
 	DNSDomain    string `json:"dns_domain,omitempty"`
 }
 
@@ -53,6 +56,7 @@ type Subnet struct {
 	EnableDHCP   bool         `json:"dhcp,omitempty"`
 	RAMode       string       `json:"ra_mode,omitempty"`
 	AddressMode  string       `json:"address_mode,omitempty"`
+	ServiceTypes []string     `json:"service_types,omitempty"` // device_owners of the ports it serves unasked; none: all
 }
 
 // IPVersion returns 4 or 6.
@@ -92,6 +96,7 @@ type SubnetPool struct {
 	DefaultPrefixLen int            `json:"default_prefixlen"`
 	MinPrefixLen     int            `json:"min_prefixlen"`
 	MaxPrefixLen     int            `json:"max_prefixlen"`
+	ScopeID          string         `json:"scope,omitempty"` // address scope
 	DefaultQuota     *int           `json:"default_quota,omitempty"`
 	IsDefault        bool           `json:"is_default,omitempty"`
 	Shared           bool           `json:"shared,omitempty"`
@@ -120,13 +125,28 @@ type Port struct {
 	Profile      map[string]any `json:"profile,omitempty"` // binding:profile
 	DNSName      string         `json:"dns_name,omitempty"`
 	DNSDomain    string         `json:"dns_domain,omitempty"`
+	Security     bool           `json:"security,omitempty"` // port_security_enabled
+	Groups       []string       `json:"groups,omitempty"`   // security groups
+	Pairs        []AddressPair  `json:"pairs,omitempty"`    // allowed_address_pairs
+	QoSPolicyID  string         `json:"qos,omitempty"`
+	DHCPOptions  []DHCPOption   `json:"dhcp_options,omitempty"`
 	NoUplink     bool           `json:"no_uplink,omitempty"` // propagate_uplink_status is false
+}
+
+// DHCPOption is an option that a DHCP server would tell the port.
+type DHCPOption struct {
+	Name      string `json:"opt_name"`
+	Value     string `json:"opt_value"`
+	IPVersion int    `json:"ip_version"`
 }
 
 // NetworkView is a network with what follows from other rows.
 type NetworkView struct {
 	*Network
-	Subnets []string // IDs, sorted
+	Subnets  []string // IDs, sorted
+	Scope4   string   // address scope of its IPv4 subnets, "": none
+	Scope6   string
+	Security bool // its ports are protected, unless they say otherwise
 }
 
 // SubnetView is a subnet with what follows from other rows.
@@ -141,6 +161,9 @@ type SubnetPoolView struct{ *SubnetPool }
 // PortView is a port with what follows from other rows, the host and the kernel.
 type PortView struct {
 	*Port
-	Status  string // ACTIVE or DOWN
-	VIFType string // bridge, unbound or binding_failed
+	Status        string // ACTIVE or DOWN
+	VIFType       string // bridge, unbound or binding_failed
+	NetworkPolicy string // QoS policy of its network
+	Protected     bool   // its port security is enabled, and the host enforces it
+	Filtered      bool   // the host enforces port security
 }

@@ -38,6 +38,8 @@ type NetworkSpec struct {
 	Shared       Opt[bool]
 	MTU          Opt[int] // bytes; 0: the server's default
 	DNSDomain    Opt[string]
+	PortSecurity Opt[bool]
+	QoSPolicyID  Opt[string] // "": none
 }
 
 // SubnetSpec asks for a subnet, or for a change of one.
@@ -56,6 +58,7 @@ type SubnetSpec struct {
 	EnableDHCP     Opt[bool]
 	RAMode         Opt[string]
 	AddressMode    Opt[string]
+	ServiceTypes   Opt[[]string]
 }
 
 // SubnetPoolSpec asks for a subnetpool, or for a change of one.
@@ -65,7 +68,8 @@ type SubnetPoolSpec struct {
 	DefaultPrefixLen Opt[int]
 	MinPrefixLen     Opt[int]
 	MaxPrefixLen     Opt[int]
-	DefaultQuota     Opt[int] // in /32 of IPv4, in /64 of IPv6
+	ScopeID          Opt[string] // address scope; "": none
+	DefaultQuota     Opt[int]    // in /32 of IPv4, in /64 of IPv6
 	IsDefault        Opt[bool]
 	Shared           Opt[bool]
 }
@@ -93,6 +97,17 @@ type PortSpec struct {
 	DNSDomain    Opt[string]
 	Uplink       Opt[bool] // propagate_uplink_status
 	Tags         Opt[[]string]
+	QoSPolicyID  Opt[string] // "": none
+	DHCPOptions  Opt[[]DHCPOptionSpec]
+	Security     Opt[bool]          // port_security_enabled
+	Groups       Opt[[]string]      // security groups
+	Pairs        Opt[[]AddressPair] // allowed_address_pairs
+}
+
+// DHCPOptionSpec sets an option of a port, or takes it away.
+type DHCPOptionSpec struct {
+	DHCPOption
+	Gone bool
 }
 
 // Match is an If-Match condition: the revision a row must have, or none.

@@ -17,6 +17,11 @@ type Options struct {
 	Host string
 	// MTU of networks that ask for none, in bytes; 0: 1500.
 	MTU int
+	// Enforce says that the data plane enforces port security. Without it
+	// ports are unprotected, and say so.
+	Enforce bool
+	// Limits changes the default limits of projects; see DefaultLimits.
+	Limits map[string]int
 	// LockTimeout is how long Open waits for another process to let go of the
 	// file; 0: a second.
 	LockTimeout time.Duration
@@ -29,6 +34,7 @@ type Store struct {
 	host    string
 	mtu     int
 	project string
+	enforce bool
 	db      *bolt.DB
 
 	mu      sync.RWMutex
@@ -43,6 +49,9 @@ var errClosed = errors.New("the store is closed")
 // ProjectID returns the project that owns what a request gives no owner, 32
 // hexadecimal digits, the same for the life of the state.
 func (s *Store) ProjectID() string { return s.project }
+
+// Enforces reports whether ports can be protected on this host.
+func (s *Store) Enforces() bool { return s.enforce }
 
 // Close writes what is under way and closes the file. It is idempotent.
 func (s *Store) Close() error {
@@ -64,7 +73,7 @@ func (s *Store) update(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return notWritten(err)
 	}
-	b, err := s.apply(f)
+	b, err := s.apply(s.caller(ctx), f)
 	// A refusal, too, may rest on changes that are not on disk yet.
 	if b != nil {
 		<-b.done
@@ -76,13 +85,13 @@ func (s *Store) update(ctx context.Context, f func(*tx) error) error {
 }
 
 // apply carries a transaction out in memory and returns the batch to wait for.
-func (s *Store) apply(f func(*tx) error) (*batch, error) {
+func (s *Store) apply(c Caller, f func(*tx) error) (*batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, notWritten(errClosed)
 	}
-	x := &tx{state: s.state, store: s, now: time.Now()}
+	x := &tx{state: s.state, store: s, now: time.Now(), caller: c}
 	done := false
 	defer func() { // also when a rule panics
 		if !done {

@@ -13,7 +13,7 @@ func viewSubnet(st *state, s *Subnet) SubnetView {
 
 // Subnets lists subnets, in no order; a nil keep accepts all.
 func (s *Store) Subnets(ctx context.Context, q Query, keep func(SubnetView) bool) ([]SubnetView, error) {
-	return list(ctx, s, func(st *state) []*Subnet {
+	return list(ctx, s, subnetsOf, func(st *state) []*Subnet {
 		return candidates(st.subnets, q, []by{
 			{"network_id", st.subnetNetwork}, {"subnetpool_id", st.subnetPool},
 			{"description", st.subnetMark}, {"name", st.subnetName},
@@ -23,7 +23,7 @@ func (s *Store) Subnets(ctx context.Context, q Query, keep func(SubnetView) bool
 
 // Subnet returns a subnet.
 func (s *Store) Subnet(ctx context.Context, id string) (SubnetView, error) {
-	return show(ctx, s, func(st *state) *Subnet { return st.subnets.rows[id] }, viewSubnet, subnetNotFound(id))
+	return show(ctx, s, subnetsOf, id, viewSubnet, subnetNotFound(id))
 }
 
 // CreateSubnets makes all subnets or none.
@@ -34,6 +34,9 @@ func (s *Store) CreateSubnets(ctx context.Context, specs []SubnetSpec) ([]Subnet
 // createSubnet checks in Neutron's order, so that of two faults the same one
 // is reported.
 func createSubnet(x *tx, spec SubnetSpec) (*Subnet, error) {
+	if err := x.quota("subnet", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	if !spec.EnableDHCP.Set {
 		spec.EnableDHCP = Some(true)
 	}
@@ -55,8 +58,12 @@ func createSubnet(x *tx, spec SubnetSpec) (*Subnet, error) {
 			return nil, err
 		}
 	}
-	if x.networks.rows[spec.NetworkID.V] == nil {
+	network := find(x, x.networks, spec.NetworkID.V)
+	if network == nil {
 		return nil, networkNotFound(spec.NetworkID.V)
+	}
+	if err := x.mine(&network.Standard, "create_subnet"); err != nil {
+		return nil, err
 	}
 	s := &Subnet{
 		Standard:  x.standard(uuid.NewString(), spec.StandardSpec),
@@ -86,6 +93,7 @@ func (s SubnetSpec) into(r *Subnet) {
 	s.Nameservers.into(&r.Nameservers)
 	s.RAMode.into(&r.RAMode)
 	s.AddressMode.into(&r.AddressMode)
+	s.ServiceTypes.into(&r.ServiceTypes)
 }
 
 // poolFor returns the ID of the subnetpool that a subnet comes from, or "".
@@ -126,7 +134,7 @@ func checkAbsence(spec SubnetSpec, poolID string) error {
 func (x *tx) place(s *Subnet, spec SubnetSpec) error {
 	var pool *SubnetPool
 	if s.SubnetPoolID != "" {
-		if pool = x.pools.rows[s.SubnetPoolID]; pool == nil {
+		if pool = find(x, x.pools, s.SubnetPoolID); pool == nil {
 			return subnetPoolNotFound(s.SubnetPoolID)
 		}
 		if v := spec.IPVersion.V; v != pool.IPVersion() {
@@ -194,11 +202,11 @@ func (x *tx) checkNeighbours(s *Subnet) error {
 // UpdateSubnet changes a subnet.
 func (s *Store) UpdateSubnet(ctx context.Context, id string, spec SubnetSpec, m Match) (out SubnetView, err error) {
 	err = s.update(ctx, func(x *tx) error {
-		old := x.subnets.rows[id]
+		old := find(x, x.subnets, id)
 		if old == nil {
 			return subnetNotFound(id)
 		}
-		if err := check(m, &old.Standard); err != nil {
+		if err := x.may("update_subnet", m, &old.Standard); err != nil {
 			return err
 		}
 		if err := checkSubnet(spec, old.CIDR, old); err != nil {
@@ -234,11 +242,11 @@ func (s *Subnet) change(spec SubnetSpec) error {
 // those that ports got by themselves and those of Neutron's own services.
 func (s *Store) DeleteSubnet(ctx context.Context, id string, m Match) error {
 	return s.update(ctx, func(x *tx) error {
-		sub := x.subnets.rows[id]
+		sub := find(x, x.subnets, id)
 		if sub == nil {
 			return subnetNotFound(id)
 		}
-		if err := check(m, &sub.Standard); err != nil {
+		if err := x.may("delete_subnet", m, &sub.Standard); err != nil {
 			return err
 		}
 		var holders []string
@@ -256,3 +264,5 @@ func (s *Store) DeleteSubnet(ctx context.Context, id string, m Match) error {
 		return nil
 	})
 }
+
+func subnetsOf(s *state) *table[Subnet] { return s.subnets }

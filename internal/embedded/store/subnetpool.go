@@ -15,14 +15,14 @@ func viewSubnetPool(_ *state, p *SubnetPool) SubnetPoolView { return SubnetPoolV
 
 // SubnetPools lists subnetpools, in no order; a nil keep accepts all.
 func (s *Store) SubnetPools(ctx context.Context, q Query, keep func(SubnetPoolView) bool) ([]SubnetPoolView, error) {
-	return list(ctx, s, func(st *state) []*SubnetPool {
+	return list(ctx, s, poolsOf, func(st *state) []*SubnetPool {
 		return candidates(st.pools, q, []by{{"description", st.poolMark}, {"name", st.poolName}})
 	}, viewSubnetPool, keep)
 }
 
 // SubnetPool returns a subnetpool.
 func (s *Store) SubnetPool(ctx context.Context, id string) (SubnetPoolView, error) {
-	return show(ctx, s, func(st *state) *SubnetPool { return st.pools.rows[id] }, viewSubnetPool, subnetPoolNotFound(id))
+	return show(ctx, s, poolsOf, id, viewSubnetPool, subnetPoolNotFound(id))
 }
 
 // CreateSubnetPools makes all subnetpools or none.
@@ -31,6 +31,9 @@ func (s *Store) CreateSubnetPools(ctx context.Context, specs []SubnetPoolSpec) (
 }
 
 func createSubnetPool(x *tx, spec SubnetPoolSpec) (*SubnetPool, error) {
+	if err := x.quota("subnetpool", spec.StandardSpec); err != nil {
+		return nil, err
+	}
 	p := &SubnetPool{Standard: x.standard(uuid.NewString(), spec.StandardSpec)}
 	if err := p.setPrefixes(spec.Prefixes.V); err != nil {
 		return nil, err
@@ -56,10 +59,14 @@ func (x *tx) changePool(p *SubnetPool, spec SubnetPoolSpec) error {
 	spec.DefaultPrefixLen.into(&p.DefaultPrefixLen)
 	spec.IsDefault.into(&p.IsDefault)
 	spec.Shared.into(&p.Shared)
+	spec.ScopeID.into(&p.ScopeID)
 	if spec.DefaultQuota.Set {
 		p.DefaultQuota = &spec.DefaultQuota.V
 	}
 	if err := p.checkBounds(); err != nil {
+		return err
+	}
+	if err := x.checkScope(p); err != nil {
 		return err
 	}
 	if p.IsDefault && !was && x.defaultPool(p.IPVersion()) != nil {
@@ -144,8 +151,11 @@ func covers(all, part []netip.Prefix) bool {
 
 // AddPrefixes makes a subnetpool larger.
 func (s *Store) AddPrefixes(ctx context.Context, id string, prefixes []netip.Prefix) (SubnetPoolView, error) {
-	return s.editPool(ctx, id, Match{}, func(_ *tx, p *SubnetPool) error {
-		return p.setPrefixes(append(slices.Clone(p.Prefixes), prefixes...))
+	return s.editPool(ctx, id, Match{}, func(x *tx, p *SubnetPool) error {
+		if err := p.setPrefixes(append(slices.Clone(p.Prefixes), prefixes...)); err != nil {
+			return err
+		}
+		return x.checkScope(p)
 	})
 }
 
@@ -173,11 +183,11 @@ func (s *Store) RemovePrefixes(ctx context.Context, id string, prefixes []netip.
 
 func (s *Store) editPool(ctx context.Context, id string, m Match, f func(*tx, *SubnetPool) error) (out SubnetPoolView, err error) {
 	err = s.update(ctx, func(x *tx) error {
-		old := x.pools.rows[id]
+		old := find(x, x.pools, id)
 		if old == nil {
 			return subnetPoolNotFound(id)
 		}
-		if err := check(m, &old.Standard); err != nil {
+		if err := x.may("update_subnetpool", m, &old.Standard); err != nil {
 			return err
 		}
 		p := *old
@@ -195,11 +205,11 @@ func (s *Store) editPool(ctx context.Context, id string, m Match, f func(*tx, *S
 // DeleteSubnetPool deletes a subnetpool that no subnet was cut from.
 func (s *Store) DeleteSubnetPool(ctx context.Context, id string, m Match) error {
 	return s.update(ctx, func(x *tx) error {
-		p := x.pools.rows[id]
+		p := find(x, x.pools, id)
 		if p == nil {
 			return subnetPoolNotFound(id)
 		}
-		if err := check(m, &p.Standard); err != nil {
+		if err := x.may("delete_subnetpool", m, &p.Standard); err != nil {
 			return err
 		}
 		if x.subnetPool.has(id) {
@@ -276,3 +286,5 @@ func (x *tx) overQuota(p *SubnetPool, bits int) bool {
 	})
 	return used > float64(*p.DefaultQuota)
 }
+
+func poolsOf(s *state) *table[SubnetPool] { return s.pools }

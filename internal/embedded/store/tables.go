@@ -6,65 +6,75 @@ import (
 	"strings"
 )
 
-// table holds the rows of one kind, and keeps what is derived from them.
-type table[T any] struct {
-	bucket  string
-	rows    map[string]*T
-	reindex func(id string, old, new *T) // either may be nil
-	expect  func(rows int)               // makes room in the indexes; nil: not worth it
-}
-
-func newTable[T any](bucket string, reindex func(id string, old, new *T)) *table[T] {
-	return &table[T]{bucket: bucket, rows: make(map[string]*T), reindex: reindex}
-}
-
-// place puts a row into the table, or takes it out when v is nil.
-func (t *table[T]) place(id string, v *T) {
-	old := t.rows[id]
-	if v == nil {
-		delete(t.rows, id)
-	} else {
-		t.rows[id] = v
-	}
-	t.reindex(id, old, v)
-}
-
 // state is all tables and indexes. Store.mu guards it.
 type state struct {
-	networks *table[Network]
-	subnets  *table[Subnet]
-	pools    *table[SubnetPool]
-	ports    *table[Port]
+	networks   *table[Network]
+	subnets    *table[Subnet]
+	pools      *table[SubnetPool]
+	ports      *table[Port]
+	groups     *table[SecurityGroup]
+	rules      *table[SecurityGroupRule]
+	addrGroups *table[AddressGroup]
+	policies   *table[QoSPolicy]
+	scopes     *table[AddressScope]
+	quotas     *table[Quota]
+	limits     map[string]int // for projects that have none of their own
+	all        []anyTable     // in the order of dependence
 
-	networkName, networkMark index
-	subnetName, subnetMark   index
-	subnetNetwork            index
-	subnetPool               index
-	poolName, poolMark       index
-	portName, portMark       index
-	portNetwork, portMAC     index
-	portDevice               index
-	taps                     map[string]string   // the 11 characters after "tap" -> port ID
-	spaces                   map[string]*space   // by subnet
-	cuttable                 map[string]*freeSet // by subnetpool: what no subnet has taken
+	networkName, networkMark  index
+	subnetName, subnetMark    index
+	subnetNetwork             index
+	subnetPool                index
+	poolName, poolMark        index
+	portName, portMark        index
+	portNetwork, portMAC      index
+	portDevice                index
+	networkPolicy, portPolicy index // QoS policy -> what uses it
+	poolScope                 index // address scope -> its subnetpools
+	portGroup                 index // security group -> ports
+	groupName, groupMark      index
+	defaultGroup              index // project -> its default group
+	ruleGroup, ruleRemote     index // security group -> rules of it, that name it
+	ruleAddrs                 index // address group -> rules that name it
+	ruleKey                   index // what a rule says -> the rule
+	policy                    *policy
+	taps                      map[string]string   // the 11 characters after "tap" -> port ID
+	spaces                    map[string]*space   // by subnet
+	cuttable                  map[string]*freeSet // by subnetpool: what no subnet has taken
 }
 
-func newState() *state {
+func newState(host string) *state {
 	s := &state{
 		networkName: index{}, networkMark: index{},
 		subnetName: index{}, subnetMark: index{}, subnetNetwork: index{}, subnetPool: index{},
 		poolName: index{}, poolMark: index{},
 		portName: index{}, portMark: index{}, portNetwork: index{}, portMAC: index{},
-		portDevice: index{},
-		taps:       make(map[string]string),
-		spaces:     make(map[string]*space),
-		cuttable:   make(map[string]*freeSet),
+		portDevice: index{}, portGroup: index{},
+		groupName: index{}, groupMark: index{}, defaultGroup: index{},
+		ruleGroup: index{}, ruleRemote: index{}, ruleAddrs: index{}, ruleKey: index{},
+		networkPolicy: index{}, portPolicy: index{}, poolScope: index{},
+		policy:   newPolicy(host),
+		taps:     make(map[string]string),
+		spaces:   make(map[string]*space),
+		cuttable: make(map[string]*freeSet),
 	}
-	s.networks = newTable("networks", s.reindexNetwork)
-	s.pools = newTable("subnetpools", s.reindexPool)
-	s.subnets = newTable("subnets", s.reindexSubnet)
-	s.ports = newTable("ports", s.reindexPort)
+	s.networks = newTable("networks", s.reindexNetwork, func(r *Network) *Standard { return &r.Standard })
+	s.pools = newTable("subnetpools", s.reindexPool, func(r *SubnetPool) *Standard { return &r.Standard })
+	s.subnets = newTable("subnets", s.reindexSubnet, func(r *Subnet) *Standard { return &r.Standard })
+	s.addrGroups = newTable("address-groups", s.reindexAddrGroup, func(r *AddressGroup) *Standard { return &r.Standard })
+	s.groups = newTable("security-groups", s.reindexGroup, func(r *SecurityGroup) *Standard { return &r.Standard })
+	s.rules = newTable("security-group-rules", s.reindexRule, func(r *SecurityGroupRule) *Standard { return &r.Standard })
+	s.ports = newTable("ports", s.reindexPort, func(r *Port) *Standard { return &r.Standard })
 	s.ports.expect = s.expectPorts
+	s.policies = newTable("policies", s.reindexPolicy, func(r *QoSPolicy) *Standard { return &r.Standard })
+	s.scopes = newTable("address-scopes", s.reindexScope, func(r *AddressScope) *Standard { return &r.Standard })
+	s.quotas = newTable("quotas", s.reindexQuota, nil)
+	s.policies.shared = func(r *QoSPolicy) bool { return r.Shared }
+	s.scopes.shared = func(r *AddressScope) bool { return r.Shared }
+	s.networks.shared = func(r *Network) bool { return r.Shared }
+	s.pools.shared = func(r *SubnetPool) bool { return r.Shared }
+	s.subnets.shared = func(r *Subnet) bool { return s.networks.rows[r.NetworkID].Shared }
+	s.all = []anyTable{s.quotas, s.policies, s.scopes, s.networks, s.pools, s.subnets, s.addrGroups, s.groups, s.rules, s.ports}
 	return s
 }
 
@@ -81,12 +91,14 @@ func (s *state) reindexNetwork(id string, old, new *Network) {
 	o, n := or(old), or(new)
 	s.networkName.move(o.Name, n.Name, id)
 	s.networkMark.move(o.Description, n.Description, id)
+	s.networkPolicy.move(o.QoSPolicyID, n.QoSPolicyID, id)
 }
 
 func (s *state) reindexPool(id string, old, new *SubnetPool) {
 	o, n := or(old), or(new)
 	s.poolName.move(o.Name, n.Name, id)
 	s.poolMark.move(o.Description, n.Description, id)
+	s.poolScope.move(o.ScopeID, n.ScopeID, id)
 	switch {
 	case new == nil:
 		delete(s.cuttable, id)
@@ -132,6 +144,9 @@ func (s *state) reindexPort(id string, old, new *Port) {
 	s.portNetwork.move(o.NetworkID, n.NetworkID, id)
 	s.portMAC.move(o.MAC, n.MAC, id)
 	s.portDevice.move(o.DeviceID, n.DeviceID, id)
+	s.portPolicy.move(o.QoSPolicyID, n.QoSPolicyID, id)
+	s.portGroup.moveAll(o.Groups, n.Groups, id)
+	s.policy.portChanged(id, old, new)
 	switch {
 	case new == nil:
 		delete(s.taps, tapOf(id))

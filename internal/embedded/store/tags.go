@@ -14,12 +14,17 @@ const (
 	SubnetResource     Resource = "subnets"
 	SubnetPoolResource Resource = "subnetpools"
 	PortResource       Resource = "ports"
+	GroupResource      Resource = "security-groups"
+	AddrGroupResource  Resource = "address-groups"
+	QoSPolicyResource  Resource = "policies"
+	RuleResource       Resource = "security-group-rules"
 )
 
 // Tags returns the tags of a resource, sorted.
 func (s *Store) Tags(ctx context.Context, r Resource, id string) (tags []string, err error) {
+	c := s.caller(ctx)
 	err = s.view(ctx, func(st *state) error {
-		row := st.standard(r, id)
+		row := st.standard(c, r, id)
 		if row == nil {
 			return noTagParent(r, id)
 		}
@@ -66,59 +71,30 @@ func (s *Store) RemoveTag(ctx context.Context, r Resource, id, tag string) error
 
 func (s *Store) retag(ctx context.Context, r Resource, id string, f func(old []string) ([]string, error)) error {
 	return s.update(ctx, func(x *tx) error {
-		row := x.state.standard(r, id)
+		row := x.state.standard(x.caller, r, id)
 		if row == nil {
 			return noTagParent(r, id)
+		}
+		if err := x.mine(row, "update_"+string(r)); err != nil {
+			return err
 		}
 		tags, err := f(row.Tags)
 		if err != nil || slices.Equal(tags, row.Tags) {
 			return err
 		}
-		change := func(s *Standard) {
+		x.tableOf(string(r)).change(x, id, func(s *Standard) {
 			s.Tags = tags
 			s.touch(x.now)
-		}
-		switch r {
-		case NetworkResource:
-			n := *x.networks.rows[id]
-			change(&n.Standard)
-			set(x, x.networks, id, &n)
-		case SubnetResource:
-			n := *x.subnets.rows[id]
-			change(&n.Standard)
-			set(x, x.subnets, id, &n)
-		case SubnetPoolResource:
-			n := *x.pools.rows[id]
-			change(&n.Standard)
-			set(x, x.pools, id, &n)
-		case PortResource:
-			n := *x.ports.rows[id]
-			change(&n.Standard)
-			set(x, x.ports, id, &n)
-		}
+		})
 		return nil
 	})
 }
 
-// standard returns the standard attributes of a row, to be read only, or nil.
-func (s *state) standard(r Resource, id string) *Standard {
-	switch r {
-	case NetworkResource:
-		if v := s.networks.rows[id]; v != nil {
-			return &v.Standard
-		}
-	case SubnetResource:
-		if v := s.subnets.rows[id]; v != nil {
-			return &v.Standard
-		}
-	case SubnetPoolResource:
-		if v := s.pools.rows[id]; v != nil {
-			return &v.Standard
-		}
-	case PortResource:
-		if v := s.ports.rows[id]; v != nil {
-			return &v.Standard
-		}
+// standard returns the standard attributes of a row that a caller may know
+// of, to be read only, or nil.
+func (s *state) standard(c Caller, r Resource, id string) *Standard {
+	if t := s.tableOf(string(r)); t != nil && t.visible(c, id) {
+		return t.standard(id)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ type tx struct {
 	*state
 	store   *Store
 	now     time.Time
+	caller  Caller
 	changes []change
 }
 

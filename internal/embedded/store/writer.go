@@ -123,30 +123,9 @@ func (s *Store) flush() {
 func (s *Store) repairs() []change {
 	var out []change
 	for k := range s.w.dirty {
-		out = append(out, change{bucket: k.bucket, id: k.id, row: s.state.row(k)})
+		out = append(out, change{bucket: k.bucket, id: k.id, row: s.state.tableOf(k.bucket).row(k.id)})
 	}
 	return out
-}
-
-// row returns the row with a key, or nil.
-func (s *state) row(k rowKey) any {
-	switch k.bucket {
-	case s.networks.bucket:
-		return rowOf(s.networks, k.id)
-	case s.subnets.bucket:
-		return rowOf(s.subnets, k.id)
-	case s.pools.bucket:
-		return rowOf(s.pools, k.id)
-	default:
-		return rowOf(s.ports, k.id)
-	}
-}
-
-func rowOf[T any](t *table[T], id string) any {
-	if v := t.rows[id]; v != nil {
-		return v
-	}
-	return nil
 }
 
 // write commits changes to the file. Later changes of a row win.

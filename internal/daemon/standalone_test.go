@@ -1,0 +1,302 @@
+package daemon
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kuryr/internal/testkit"
+)
+
+// neutronEnv makes the test binary an embedded Neutron with the options it holds.
+const neutronEnv = "KURYR_TEST_NEUTRON"
+
+// neutronArgs are those of a NeutronOptions that another process can be told.
+type neutronArgs struct {
+	Listen, StateDir, TokenFile, Faults string
+	TLS                                 TLSFiles
+}
+
+func neutronChild(text string) int {
+	var args neutronArgs
+	if err := json.Unmarshal([]byte(text), &args); err != nil {
+		panic(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	o := NeutronOptions{Listen: args.Listen, StateDir: args.StateDir, Host: "h1", TokenFile: args.TokenFile, TLS: args.TLS, Faults: args.Faults,
+		Reload: reload, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: func() { fmt.Println("ready") }}
+	if err := RunNeutron(ctx, o); err != nil {
+		fmt.Println("error:", err)
+		return 1
+	}
+	return 0
+}
+
+// startNeutron runs the embedded Neutron alone on a host of its own, and waits
+// until it is ready or has ended.
+func startNeutron(t *testing.T, h *host, args neutronArgs) *process {
+	t.Helper()
+	args.StateDir = filepath.Join(h.dir, "neutron")
+	text, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{h: h, cmd: exec.Command(os.Args[0])}
+	p.cmd.Env = append(os.Environ(), neutronEnv+"="+string(text))
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	h.ns.Do(func() { err = p.cmd.Start() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		p.cmd.Wait()
+		if t.Failed() {
+			t.Logf("the log:\n%s", p.log.String())
+		}
+	})
+	h.within(15*time.Second, "it is ready, or has ended", func() error {
+		if !strings.HasSuffix(p.out.String(), "\n") {
+			return errors.New("neither")
+		}
+		return nil
+	})
+	return p
+}
+
+func TestFaultsAreReadAgain(t *testing.T) {
+	h := newHost(t)
+	rules, socket := filepath.Join(h.dir, "faults.json"), filepath.Join(h.dir, "n.sock")
+	write(t, rules, `{"rules": [{"path": "/v2.0/networks", "do": "answer", "status": 503}]}`)
+	p := startNeutron(t, h, neutronArgs{Listen: "unix://" + socket, Faults: rules})
+	client := testkit.UnixClient(socket)
+	t.Cleanup(client.CloseIdleConnections)
+	want := func(path string, status int) {
+		t.Helper()
+		got, body, err := fetch(client, "http://neutron"+path, nil)
+		if err != nil || got != status {
+			t.Errorf("%s: %d %s %v, want %d", path, got, body, err, status)
+		}
+	}
+	want("/v2.0/networks", 503)
+	want("/v2.0/ports", 200)
+
+	// Wrong rules change nothing.
+	write(t, rules, `{"rules": [{"do": "explode"}]}`)
+	p.cmd.Process.Signal(syscall.SIGHUP)
+	h.within(5*time.Second, "the log tells why", func() error {
+		if !strings.Contains(p.log.String(), `level=ERROR msg="the rules of faults stay as they were" err="cannot read `+rules+`:1: \"do\" must be`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	want("/v2.0/networks", 503)
+
+	write(t, rules, `{"rules": [{"path": "/v2.0/ports", "do": "answer", "status": 503}]}`)
+	p.cmd.Process.Signal(syscall.SIGHUP)
+	h.within(5*time.Second, "the new rules are in force", func() error {
+		if n := strings.Count(p.log.String(), "FAULT LAB"); n != 2 {
+			return fmt.Errorf("the log tells of rules %d times", n)
+		}
+		return nil
+	})
+	want("/v2.0/networks", 200)
+	want("/v2.0/ports", 503)
+}
+
+func TestTokenIsWanted(t *testing.T) {
+	h := newHost(t)
+	file := filepath.Join(h.dir, "token")
+	write(t, file, "0123456789abcdef0123\n")
+	p := startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", TokenFile: file})
+	client := h.tcpClient()
+	for _, tc := range []struct {
+		path, token string
+		want        int
+	}{
+		{"/", "", 200},
+		{"/v2.0/networks", "", 401},
+		{"/v2.0/networks", "0123456789abcdef012", 401},
+		{"/v2.0/networks", "0123456789abcdef0123", 200},
+		{"//v2.0/networks", "", 401},
+	} {
+		status, body, err := fetch(client, "http://127.0.0.1:9696"+tc.path, http.Header{"X-Auth-Token": {tc.token}})
+		if err != nil || status != tc.want {
+			t.Errorf("%s with token %q: %d %s %v, want %d", tc.path, tc.token, status, body, err, tc.want)
+		}
+	}
+	if log := p.log.String(); !strings.Contains(log, "the token crosses the network in the clear") || strings.Contains(log, "no authentication") {
+		t.Error("the log does not tell what this door is")
+	}
+}
+
+func TestNoOpenDoor(t *testing.T) {
+	h := newHost(t)
+	a := newAuthority(t, h.dir, "server")
+	cert, key := a.issue("server", "127.0.0.1")
+	for _, o := range []neutronArgs{
+		{Listen: "0.0.0.0:9696"},
+		{Listen: "0.0.0.0:9696", TLS: TLSFiles{Cert: cert, Key: key}}, // whose clients may be anybody
+	} {
+		p := startNeutron(t, h, o)
+		if out := p.out.String(); !strings.Contains(out, "is not a loopback address") {
+			t.Errorf("%+v: %q", o, out)
+		}
+	}
+}
+
+func TestNeutronOverTLS(t *testing.T) {
+	h := newHost(t)
+	own, clients, strangers := newAuthority(t, h.dir, "own"), newAuthority(t, h.dir, "clients"), newAuthority(t, h.dir, "strangers")
+	cert, key := own.issue("server", "127.0.0.1")
+	startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", TLS: TLSFiles{Cert: cert, Key: key, ClientCA: clients.file}})
+	for _, tc := range []struct {
+		name   string
+		client *http.Client
+		want   bool
+	}{
+		{"a client's certificate", h.tlsClient(own, clients), true},
+		{"a stranger's certificate", h.tlsClient(own, strangers), false},
+		{"no certificate", h.tlsClient(own, nil), false},
+		{"no TLS", h.tcpClient(), false},
+	} {
+		url := "https://127.0.0.1:9696/v2.0/networks"
+		if tc.name == "no TLS" {
+			url = "http://127.0.0.1:9696/v2.0/networks"
+		}
+		status, body, err := fetch(tc.client, url, nil)
+		if served := err == nil && status == 200; served != tc.want {
+			t.Errorf("%s: %d %s %v", tc.name, status, body, err)
+		}
+	}
+
+	// A renewed certificate is served without a restart.
+	renewed := newAuthority(t, h.dir, "renewed")
+	newCert, newKey := renewed.issue("server2", "127.0.0.1")
+	for from, to := range map[string]string{newKey: key, newCert: cert} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(cert, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if status, body, err := fetch(h.tlsClient(renewed, clients), "https://127.0.0.1:9696/v2.0/networks", nil); err != nil || status != 200 {
+		t.Errorf("after the renewal: %d %s %v", status, body, err)
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// authority issues certificates.
+type authority struct {
+	t    *testing.T
+	dir  string
+	file string // its own certificate
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T, dir, name string) *authority {
+	t.Helper()
+	a := &authority{t: t, dir: dir, file: filepath.Join(dir, name+"-ca.pem")}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	var der []byte
+	a.key, der = a.sign(template, template, nil)
+	a.save(a.file, "CERTIFICATE", der)
+	var err error
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// sign makes a key and its certificate.
+func (a *authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if by == nil {
+		by = key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return key, der
+}
+
+// issue writes a certificate and its key, for an address or a client.
+func (a *authority) issue(name, address string) (cert, key string) {
+	a.t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
+	if address != "" {
+		template.IPAddresses = []net.IP{net.ParseIP(address)}
+	}
+	k, der := a.sign(template, a.cert, a.key)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, key = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
+	a.save(cert, "CERTIFICATE", der)
+	a.save(key, "PRIVATE KEY", keyDER)
+	return cert, key
+}
+
+func (a *authority) save(file, kind string, der []byte) {
+	a.t.Helper()
+	write(a.t, file, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+}
+
+// tlsClient trusts one authority and shows another's certificate; nil: none.
+func (h *host) tlsClient(trust, by *authority) *http.Client {
+	h.t.Helper()
+	c := h.tcpClient()
+	pool := x509.NewCertPool()
+	pool.AddCert(trust.cert)
+	conf := &tls.Config{RootCAs: pool}
+	if by != nil {
+		cert, key := by.issue("client", "")
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	c.Transport.(*http.Transport).TLSClientConfig = conf
+	return c
+}

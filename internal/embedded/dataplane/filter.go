@@ -1,0 +1,256 @@
+package dataplane
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+
+	"kuryr/internal/link"
+	"kuryr/internal/observe"
+)
+
+// filter keeps the kernel's tables as the policy says. One goroutine uses it.
+type filter struct {
+	links *link.Links
+	log   *slog.Logger
+	kind  kind // nil until it was found out
+	// inForce is what the kernel has; nil: not known, or nothing.
+	inForce *ruleset
+	state   State             // that inForce is of
+	ports   map[string]bool   // the taps of state
+	zones   map[string]uint16 // by bridge
+	groups  map[string]*compiled
+	uncut   bool // less is permitted, and flows were not looked through since
+}
+
+// firstZone is the first of the zones that networks get, far from those that
+// other programs begin to count at.
+const firstZone = 0x6b00
+
+// buffers is what the sockets of a transaction may hold, in bytes: the kernel
+// takes a transaction as one message, and answers before we read.
+const buffers = 256 << 20
+
+// apply puts the policy in force, in one transaction; if it fails, what was in
+// force is still. It then forgets the flows that are no longer permitted.
+func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
+	if f.kind == nil {
+		k, err := detect(f.links)
+		if err != nil {
+			return err
+		}
+		f.kind = k
+		f.log.DebugContext(ctx, "bridged connections are tracked", "by", k.String())
+	}
+	if f.zones == nil {
+		zones, err := f.adoptZones(s)
+		if err != nil {
+			return err
+		}
+		f.zones = zones
+	}
+	zones := f.assignZones(s)
+	now, groups := compile(s, strangers, f.kind, zones, f.groups)
+	begin := time.Now()
+	t, err := f.change(f.inForce, now)
+	if err != nil && f.inForce != nil {
+		// Somebody else had their hands in our table: make it anew.
+		f.log.DebugContext(ctx, "the kernel refuses the change; the tables are made anew", observe.Err, err)
+		t, err = f.change(nil, now)
+	}
+	if err != nil {
+		return err
+	}
+	f.log.DebugContext(ctx, "the filter is changed", "changes", t.count, "took", time.Since(begin).String())
+	f.inForce, f.state, f.zones, f.groups = now, s, zones, groups
+	f.ports = make(map[string]bool, len(s.Ports))
+	for _, p := range s.Ports {
+		f.ports[p.HostEnd] = true
+	}
+	f.uncut = f.uncut || t.less
+	if !f.uncut {
+		return nil
+	}
+	if err := f.cut(ctx); err != nil {
+		return err
+	}
+	f.uncut = false
+	return nil
+}
+
+// change makes one transaction of what differs. Without a before, the tables
+// are made anew: the kernel puts the old and the new ones in and out of force
+// at once.
+func (f *filter) change(before, now *ruleset) (*transaction, error) {
+	conn, err := f.connect()
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{conn: conn}
+	if before == nil {
+		before = newRuleset()
+		t.less = true
+		removeTables(conn)
+		conn.AddTable(table(nftables.TableFamilyBridge))
+		if _, inet := f.kind.(netfilterTracking); inet {
+			conn.AddTable(table(nftables.TableFamilyINet))
+		}
+	}
+	t.between(before, now)
+	if t.err != nil {
+		return nil, t.err
+	}
+	return t, conn.Flush()
+}
+
+func (f *filter) connect() (*nftables.Conn, error) {
+	return nftables.New(nftables.WithNetNSFd(f.links.Fd()), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		// Without CAP_NET_ADMIN in the first user namespace, as much as is allowed.
+		return errors.Join(c.SetReadBuffer(buffers), c.SetWriteBuffer(buffers))
+	}))
+}
+
+// removeTables removes our tables, whether they are there or not.
+func removeTables(conn *nftables.Conn) {
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet} {
+		conn.AddTable(table(family))
+		conn.DelTable(table(family))
+	}
+}
+
+// remove leaves nothing of ours, when there is nothing to filter.
+func (f *filter) remove() error {
+	if f.inForce == nil && f.zones != nil {
+		return nil
+	}
+	conn, err := f.connect()
+	if err != nil {
+		return err
+	}
+	if there, err := tablesThere(conn); err != nil {
+		return err
+	} else if there {
+		removeTables(conn)
+		if err := conn.Flush(); err != nil {
+			return err
+		}
+	}
+	f.inForce, f.state, f.ports, f.zones = nil, State{}, nil, map[string]uint16{}
+	return nil
+}
+
+func tablesThere(conn *nftables.Conn) (bool, error) {
+	tables, err := conn.ListTables()
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }), err
+}
+
+// lost reports whether our tables have gone without our doing.
+func (f *filter) lost() (bool, error) {
+	if f.inForce == nil {
+		return false, nil
+	}
+	conn, err := f.connect()
+	if err != nil {
+		return false, err
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return false, err
+	}
+	want := map[nftables.TableFamily]bool{}
+	for _, c := range f.inForce.chains {
+		want[c.family] = true
+	}
+	for _, t := range tables {
+		if t.Name == tableName {
+			delete(want, t.Family)
+		}
+	}
+	return len(want) > 0, nil
+}
+
+// forget makes the next apply build the tables anew.
+func (f *filter) forget() { f.inForce = nil }
+
+// adoptZones reads the zones that an earlier run gave: its flows go on.
+func (f *filter) adoptZones(s State) (map[string]uint16, error) {
+	conn, err := f.connect()
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]uint16{}
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet} {
+		zones, err := zonesIn(conn, family)
+		if err != nil {
+			return nil, err
+		}
+		if zones == nil {
+			continue
+		}
+		elements, err := conn.GetSetElements(zones)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range elements {
+			if name, _, _ := strings.Cut(string(e.Key), "\x00"); len(e.Val) >= 2 {
+				found[name] = binary.NativeEndian.Uint16(e.Val)
+			}
+		}
+	}
+	return f.kind.zonesOf(found, s), nil
+}
+
+// zonesIn returns the map of zones in our table of that family; nil: there is none.
+func zonesIn(conn *nftables.Conn, family nftables.TableFamily) (*nftables.Set, error) {
+	tables, err := conn.ListTablesOfFamily(family)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		if t.Name != tableName {
+			continue
+		}
+		sets, err := conn.GetSets(table(family))
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sets {
+			if s.Name == mapZones {
+				s.Table = table(family)
+				return s, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// assignZones returns the zones of the networks that have ports: what they
+// had, or one that nobody has.
+func (f *filter) assignZones(s State) map[string]uint16 {
+	zones := map[string]uint16{}
+	taken := map[uint16]bool{}
+	for _, z := range f.zones {
+		taken[z] = true // those of networks that go, too: their flows are cut first
+	}
+	next := uint16(firstZone)
+	for _, p := range s.Ports {
+		bridge := bridgeOf(p)
+		if _, done := zones[bridge]; done {
+			continue
+		}
+		z, had := f.zones[bridge]
+		for !had {
+			z, had = next, !taken[next]
+			next = max(next+1, 1) // zone 0 is everybody's
+		}
+		zones[bridge], taken[z] = z, true
+	}
+	return zones
+}

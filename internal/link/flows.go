@@ -1,0 +1,75 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Group is the interface group (IFLA_GROUP) that every interface made by this
+// package is in, from its first moment on.
+const Group = ownGroup
+
+// Flow is an entry of the kernel's connection tracking, as its first packet
+// was.
+type Flow struct {
+	Zone         uint16
+	Protocol     uint8
+	Source, Dest netip.Addr
+	DestPort     uint16 // 0: the protocol has none
+}
+
+// CutFlows forgets the flows of IPv4 and IPv6 that cut returns true for, and
+// returns how many. Packets of such a flow are judged as those of a new one.
+func (l *Links) CutFlows(ctx context.Context, cut func(Flow) bool) (int, error) {
+	h, err := netlink.NewHandleAt(l.space.fd, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return 0, kernelError("open", "connection tracking", err)
+	}
+	defer h.Close()
+	if err := h.SetSocketTimeout(answerTimeout); err != nil {
+		return 0, kernelError("open", "connection tracking", err)
+	}
+	total := 0
+	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		err := retryDump(ctx, func() error {
+			n, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, family, flowFilter(cut))
+			total += int(n)
+			return err
+		})
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return total, kernelError("forget", "flows", err)
+		}
+	}
+	return total, nil
+}
+
+// flowFilter is the library's form of a function over flows.
+type flowFilter func(Flow) bool
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (f flowFilter) MatchConntrackFlow(c *netlink.ConntrackFlow) bool {
+	source, _ := netip.AddrFromSlice(c.Forward.SrcIP)
+	dest, _ := netip.AddrFromSlice(c.Forward.DstIP)
+	return f(Flow{
+		Zone: c.Zone, Protocol: c.Forward.Protocol,
+		Source: source.Unmap(), Dest: dest.Unmap(), DestPort: c.Forward.DstPort,
+	})
+}
+
+// SetUp sets an interface up or down.
+func (l *Links) SetUp(ctx context.Context, name string, up bool) error {
+	found, err := l.byName(ctx, name)
+	if err != nil {
+		return kernelError("find", "interface "+name, err)
+	}
+	change := l.change(found.Attrs().Index)
+	change.info.Change |= unix.IFF_UP
+	if up {
+		change.info.Flags |= unix.IFF_UP
+	}
+	return kernelError("set", "interface "+name, change.do(ctx))
+}
