@@ -78,7 +78,7 @@ func (w *world) start() {
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
 		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-			LostFor: 150 * time.Millisecond, Log: quiet})
+			LostFor: time.Second, Log: quiet})
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
