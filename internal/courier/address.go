@@ -158,23 +158,17 @@ func (c *Courier) reservePort(ctx context.Context, n *network, p poolRecord, r A
 		}
 	}
 	c.mu.Unlock()
-	for tried := false; ; tried = true {
-		var a *attachment
-		var err error
+	var a *attachment
+	wish := []FixedIP{{Subnet: p.Subnet, Address: r.Address}}
+	err := c.insist(ctx, p.Network, nil, wish, r.MAC, func() (err error) {
 		for _, s := range subnets {
-			a, err = c.tryReserve(ctx, n, s, p, r)
-			if KindOf(err) != Exhausted || err == nil {
-				break
+			if a, err = c.tryReserve(ctx, n, s, p, r); err == nil || KindOf(err) != Exhausted {
+				return err
 			}
 		}
-		if err == nil {
-			return a, nil
-		}
-		wish := []FixedIP{{Subnet: p.Subnet, Address: r.Address}}
-		if tried || !scarce(err) || !c.settle(ctx, p.Network, nil, concerning(err, wish, r.MAC)) {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return a, err
 }
 
 // tryReserve makes the port, journaled.
@@ -242,11 +236,13 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	return nil
 }
 
-// advance enters the next state, unless the attachment was given up meanwhile.
+// advance enters the next state, unless the attachment was given up meanwhile,
+// or its network before the attachment was in the table.
 func (c *Courier) advance(a *attachment, s state) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a.rec.State == removing {
+	n := c.networks[a.rec.Network]
+	if a.rec.State == removing || n == nil || n.rec.State != ready {
 		return &Error{Kind: Conflict, Op: "go on with the attachment", Public: "its network is being deleted"}
 	}
 	a.rec.State, a.rec.Touched = s, time.Now()
@@ -324,10 +320,11 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 		want = append(want, FixedIP{Subnet: x.Subnet, Address: x.Address})
 	}
 	id := c.snapshot(a).Port
-	made, err := c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
-	if KindOf(err) == Conflict && c.settle(ctx, a.rec.Network, a, concerning(err, want, MAC{})) {
+	var made Port
+	err := c.insist(ctx, a.rec.Network, a, want, MAC{}, func() (err error) {
 		made, err = c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
-	}
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,9 @@ func (c *Courier) claim(ctx context.Context, n *network, r AttachRequest) (*atta
 		c.mu.Unlock()
 		if a != nil && a != main {
 			if err := c.takeFrom(ctx, a, addr); err != nil {
-				c.discard(main)
+				if main != nil {
+					c.discard(main)
+				}
 				return nil, err
 			}
 		}
@@ -188,7 +190,8 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 	}
 	identified := have.Port == ""
 	if have.Port == "" {
-		if err := c.makePortSettled(ctx, a, want, r.MAC); err != nil {
+		err := c.insist(ctx, a.rec.Network, a, want, r.MAC, func() error { return c.createPort(ctx, a, want, r.MAC) })
+		if err != nil {
 			return err
 		}
 	} else if !sameAddresses(have, r.Addresses) {
@@ -197,15 +200,6 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 		}
 	}
 	return c.plug(ctx, a, identified)
-}
-
-// makePortSettled makes the port, once more if what is wished was just being released.
-func (c *Courier) makePortSettled(ctx context.Context, a *attachment, want []FixedIP, mac MAC) error {
-	err := c.createPort(ctx, a, want, mac)
-	if scarce(err) && c.settle(ctx, a.rec.Network, a, concerning(err, want, mac)) {
-		err = c.createPort(ctx, a, want, mac)
-	}
-	return err
 }
 
 func sameAddresses(r attachmentRecord, want []netip.Addr) bool {

@@ -180,3 +180,23 @@ func TestErrorsAreOneLine(t *testing.T) {
 		t.Error("no cause, yet an error")
 	}
 }
+
+// TestNoAttachmentOutlivesItsNetwork: one that enters the table after its
+// network was given up goes no further, or the network could never go.
+func TestNoAttachmentOutlivesItsNetwork(t *testing.T) {
+	c := New(Needs{}, Options{})
+	n := &network{life: newLife(), rec: networkRecord{ID: "n1", State: ready}}
+	c.networks["n1"] = n
+	a := c.newAttachment(n, nil)
+	if err := c.advance(a, attaching); err != nil {
+		t.Fatalf("on a ready network: %v", err)
+	}
+	n.rec.State = removing
+	if err := c.advance(a, attached); KindOf(err) != Conflict {
+		t.Errorf("on a network that is being removed: %v", err)
+	}
+	delete(c.networks, "n1")
+	if err := c.advance(a, attached); KindOf(err) != Conflict {
+		t.Errorf("on a network that is gone: %v", err)
+	}
+}

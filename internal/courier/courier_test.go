@@ -222,6 +222,25 @@ func TestWishedAddressJustReleased(t *testing.T) {
 	}
 }
 
+// TestWishGoneBeforeTheRefusalArrives: Neutron refuses an address while its
+// last holder is there, and the holder is gone when the refusal arrives.
+func TestWishGoneBeforeTheRefusalArrives(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	for _, spec := range []struct {
+		cidr, wish string
+	}{{"10.73.0.0/24", "10.73.0.9"}, {"10.74.0.0/30", ""}} {
+		n := mustNetwork(t, e, "n"+spec.cidr, poolSpec{cidr: spec.cidr})
+		k := mustStart(t, e, n, "e1"+spec.cidr, "", spec.wish)
+		w.breaker.mu.Lock()
+		w.breaker.hold = map[string]time.Duration{"delete port": 50 * time.Millisecond}
+		w.breaker.mull = map[string]time.Duration{"create port": 300 * time.Millisecond}
+		w.breaker.mu.Unlock()
+		e.stop(ctx, k)
+		again := mustStart(t, e, n, "e2"+spec.cidr, "", spec.wish)
+		e.stop(ctx, again)
+	}
+}
+
 func TestSmallSubnetFullOfTheLeaving(t *testing.T) {
 	_, e, ctx := storyWorld(t)
 	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.60.0.0/30"})
@@ -288,6 +307,47 @@ func TestDetachWhileTheNetworkGoes(t *testing.T) {
 		wg.Wait()
 		w.mustEmpty()
 	}
+}
+
+// TestSameAddressForTwoEndpoints: another IPAM driver's mistake, or a repeated
+// call, names an address that an endpoint is just getting. One of the two
+// has it, the other an error, and the courier goes on.
+func TestSameAddressForTwoEndpoints(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.71.0.0/24"})
+	want := []netip.Addr{netip.MustParseAddr("10.71.0.9")}
+	for round := range 30 {
+		var wg sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs {
+			wg.Go(func() {
+				defer func() {
+					if p := recover(); p != nil {
+						errs[i] = fmt.Errorf("panic: %v", p)
+						t.Error(errs[i])
+					}
+				}()
+				id := courier.EndpointID(fmt.Sprint("e", round, "-", i))
+				_, errs[i] = w.c.Attach(ctx, courier.AttachRequest{Network: n.id, Endpoint: id, Addresses: want})
+			})
+		}
+		wg.Wait()
+		if t.Failed() {
+			t.FailNow() // the mutex may be held
+		}
+		attached := 0
+		for i, err := range errs {
+			if err == nil {
+				attached++
+				w.c.Detach(ctx, n.id, courier.EndpointID(fmt.Sprint("e", round, "-", i)))
+			}
+		}
+		if attached > 1 {
+			t.Fatalf("%d endpoints have the address", attached)
+		}
+	}
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
 }
 
 // TestLateReleaseAddress: an address is given to the next container before

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -173,64 +174,95 @@ func wake(e entity) {
 // settlePatience bounds how long a request waits for what is leaving.
 const settlePatience = 5 * time.Second
 
-// settle waits for attachments of a network that are being removed: for all
-// those that concern the caller or, when concerns is nil, for the first of
-// any. It tells whether it is worth asking Neutron again. It is what a wish
-// for a thing that is just being released waits for.
-func (c *Courier) settle(ctx context.Context, id EngineNetworkID, self *attachment, concerns func(attachmentRecord) bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+// insist asks Neutron by try, and again for as long as what was missing (an
+// address, a MAC) may be what is just being released on this network. What is
+// leaving is looked up before Neutron is asked: it may be gone by the time
+// that Neutron's refusal arrives.
+func (c *Courier) insist(ctx context.Context, id EngineNetworkID, self *attachment, wish []FixedIP, mac MAC, try func() error) error {
+	patience, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
+	for {
+		before := c.leaving(id, self)
+		err := try()
+		switch KindOf(err) {
+		case Conflict:
+			if !c.settleAll(patience, append(before.attachments, c.leaving(id, self).attachments...), wish, mac) {
+				return err
+			}
+		case Exhausted:
+			if !settleAny(patience, before, c.leaving(id, self)) {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// departures are a network's attachments that are being removed, and a
+// channel that is closed when the next attachment is gone.
+type departures struct {
+	attachments []*attachment
+	next        <-chan struct{}
+}
+
+func (c *Courier) leaving(id EngineNetworkID, self *attachment) departures {
 	c.mu.Lock()
-	var leaving []*attachment
+	defer c.mu.Unlock()
+	d := departures{next: c.departed}
 	for _, a := range c.attachments {
-		if a != self && a.rec.Network == id && a.rec.State == removing && (concerns == nil || concerns(a.rec)) {
-			leaving = append(leaving, a)
+		if a != self && a.rec.Network == id && a.rec.State == removing {
+			d.attachments = append(d.attachments, a)
 		}
 	}
-	departed := c.departed
-	c.mu.Unlock()
+	return d
+}
+
+// settleAll waits for those that have a wished address or the MAC. It tells
+// whether there were any, and all are gone.
+func (c *Courier) settleAll(ctx context.Context, leaving []*attachment, wish []FixedIP, mac MAC) bool {
+	waited := false
 	for _, a := range leaving {
+		if !c.snapshot(a).holds(wish, mac) {
+			continue
+		}
+		waited = true
 		wake(a)
-	}
-	if concerns == nil && len(leaving) > 0 {
-		select {
-		case <-departed:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
-	for _, a := range leaving {
 		select {
 		case <-a.gone:
 		case <-ctx.Done():
 			return false
 		}
 	}
-	return len(leaving) > 0
+	return waited
 }
 
-// concerning returns what settle needs to wait for when Neutron answered err
-// to a wish for these addresses and this MAC.
-func concerning(err error, wish []FixedIP, mac MAC) func(attachmentRecord) bool {
-	if KindOf(err) == Exhausted {
-		return nil
-	}
-	return func(r attachmentRecord) bool {
-		if !mac.IsZero() && r.MAC == mac {
+// settleAny waits for the first to be gone, since Neutron was asked.
+func settleAny(ctx context.Context, before, now departures) bool {
+	if len(before.attachments)+len(now.attachments) > 0 {
+		for _, a := range now.attachments {
+			wake(a)
+		}
+		select {
+		case <-before.next:
 			return true
+		case <-ctx.Done():
+			return false
 		}
-		for _, f := range wish {
-			if f.Address.IsValid() && r.has(f.Address) {
-				return true
-			}
-		}
+	}
+	select {
+	case <-before.next: // it came and went meanwhile
+		return true
+	default:
 		return false
 	}
 }
 
-// scarce tells whether what is just being released may be what is missing.
-func scarce(err error) bool { return KindOf(err) == Exhausted || KindOf(err) == Conflict }
+// holds tells whether the attachment has one of the wished addresses, or the MAC.
+func (r attachmentRecord) holds(wish []FixedIP, mac MAC) bool {
+	return !mac.IsZero() && r.MAC == mac ||
+		slices.ContainsFunc(wish, func(f FixedIP) bool { return f.Address.IsValid() && r.has(f.Address) })
+}
 
 // eraseLinks takes an attachment's link and binding away, once.
 func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
@@ -292,8 +324,10 @@ func (c *Courier) dropAttachment(a *attachment) {
 	if c.endpoints[a.rec.Endpoint] == a {
 		delete(c.endpoints, a.rec.Endpoint)
 	}
-	close(c.departed)
-	c.departed = make(chan struct{})
+	if a.rec.State == removing { // not one that Neutron never made
+		close(c.departed)
+		c.departed = make(chan struct{})
+	}
 	if n := c.networks[a.rec.Network]; n != nil && n.rec.State == removing {
 		wake(n)
 	}

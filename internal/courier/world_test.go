@@ -232,6 +232,9 @@ type breaker struct {
 	nth   int // 0: none
 	dead  bool
 	breakage
+
+	hold map[string]time.Duration // how long calls of a name wait before their effect
+	mull map[string]time.Duration // and how long their answers take from there
 }
 
 func (b *breaker) arm(nth int, m breakage) {
@@ -258,11 +261,14 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.calls++
 	hit := b.nth != 0 && b.calls == b.nth
 	dead, late, after := b.dead, b.late, b.after
+	hold, mull := b.hold[what], b.mull[what]
 	if hit && b.stay {
 		b.dead = true
 	}
 	failure := &courier.Error{Kind: b.kind, Op: what, Public: "broken for the test"}
 	b.mu.Unlock()
+	time.Sleep(hold)
+	defer time.Sleep(mull)
 	switch {
 	case hit && late && isNeutron(what):
 		time.AfterFunc(50*time.Millisecond, func() { f() })
