@@ -54,6 +54,9 @@ On a Unix socket or a loopback address it needs no authentication. Any other
 address wants a token (--token-file) or TLS with the clients' certificates
 (--tls-cert, --tls-key and --tls-ca).
 
+With CAP_NET_ADMIN it puts security groups and port security in force on this
+host's ports. Without, its ports say that they are unprotected.
+
 For tests of clients, --faults names a JSON file of rules that delay or refuse
 requests, or lose their answers, by method and path:
 
@@ -88,6 +91,7 @@ it is done) or "break" (before).`,
 			Listen:    f.listen,
 			StateDir:  f.state,
 			Host:      f.host,
+			Enforce:   checkNetAdmin() == nil,
 			TokenFile: f.token,
 			TLS:       daemon.TLSFiles{Cert: f.cert, Key: f.key, ClientCA: f.ca},
 			Faults:    f.faults,

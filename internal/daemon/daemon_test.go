@@ -201,7 +201,7 @@ func (h *host) checkAttached(p *process, s *story) {
 	for _, c := range st.Health {
 		names = append(names, fmt.Sprint(c.Name, " ", c.OK))
 	}
-	if d := cmp.Diff([]string{"neutron true", "journal true", "docker socket true", "port status true", "firewall true"}, names); d != "" {
+	if d := cmp.Diff([]string{"neutron true", "journal true", "docker socket true", "ports true", "firewall true"}, names); d != "" {
 		t.Error(d)
 	}
 }

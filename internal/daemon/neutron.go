@@ -43,12 +43,12 @@ func (d *daemon) openNeutron(ctx context.Context) error {
 
 func (d *daemon) openEmbedded() (*embedded.Server, error) {
 	server, err := embedded.Open(embedded.Options{
-		StateDir: filepath.Join(d.cfg.StateDir, "neutron"), Host: d.cfg.Host, Log: d.log})
+		StateDir: filepath.Join(d.cfg.StateDir, "neutron"), Host: d.cfg.Host, Enforce: true, Log: d.log})
 	if err != nil {
 		return nil, &courier.Error{Op: "open the embedded Neutron", Subject: "in " + d.cfg.StateDir, Err: err}
 	}
 	d.onClose("the embedded Neutron", server.Close)
-	d.keep("port status", server.Run, nil)
+	d.keep("ports", server.Run, server.Health)
 	return server, nil
 }
 

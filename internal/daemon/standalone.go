@@ -26,6 +26,9 @@ type NeutronOptions struct {
 	StateDir string
 	// Host is where ports are bound. "": this machine's name.
 	Host string
+	// Enforce puts security groups and port security in force on this host,
+	// which takes CAP_NET_ADMIN. Without it ports say that they are unprotected.
+	Enforce bool
 	// TokenFile holds the token that requests must bring in X-Auth-Token.
 	// "": none is wanted.
 	TokenFile string
@@ -62,7 +65,7 @@ func RunNeutron(ctx context.Context, o NeutronOptions) (err error) {
 	if err := makeStateDirs(o.StateDir); err != nil {
 		return err
 	}
-	neutron, err := embedded.Open(embedded.Options{StateDir: o.StateDir, Host: o.Host, Log: o.Log})
+	neutron, err := embedded.Open(embedded.Options{StateDir: o.StateDir, Host: o.Host, Enforce: o.Enforce, Log: o.Log})
 	if err != nil {
 		return &courier.Error{Op: "open the embedded Neutron", Subject: "in " + o.StateDir, Err: err}
 	}
@@ -71,7 +74,10 @@ func RunNeutron(ctx context.Context, o NeutronOptions) (err error) {
 	d.onClose("the embedded Neutron", neutron.Close)
 	defer d.halt()
 	defer d.close()
-	d.keep("port status", neutron.Run, nil)
+	if !o.Enforce {
+		o.Log.Warn("security groups and port security are not in force: this process lacks CAP_NET_ADMIN")
+	}
+	d.keep("ports", neutron.Run, neutron.Health)
 	api := neutron.Handler()
 	if lab != nil {
 		api = lab.before(api)

@@ -46,7 +46,7 @@ func neutronChild(text string) int {
 	defer stop()
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	o := NeutronOptions{Listen: args.Listen, StateDir: args.StateDir, Host: "h1", TokenFile: args.TokenFile, TLS: args.TLS, Faults: args.Faults,
+	o := NeutronOptions{Listen: args.Listen, StateDir: args.StateDir, Host: "h1", Enforce: true, TokenFile: args.TokenFile, TLS: args.TLS, Faults: args.Faults,
 		Reload: reload, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: func() { fmt.Println("ready") }}
 	if err := RunNeutron(ctx, o); err != nil {
 		fmt.Println("error:", err)

@@ -102,6 +102,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.agent.Run(ctx)
 }
 
+// Health returns why port security is not in force as the API tells it, or nil.
+func (s *Server) Health() error { return s.agent.Health() }
+
 // begin counts a Run, unless the server is closed.
 func (s *Server) begin() bool {
 	s.mu.Lock()

@@ -3,8 +3,10 @@ package dataplane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"kuryr/internal/link"
@@ -46,6 +48,8 @@ type Agent struct {
 	shut    map[string]bool      // taps that were set down since there is no filter
 	synced  bool                 // every interface was told once
 	failing bool                 // what failed last, so that it is said once
+
+	trouble atomic.Pointer[error] // why the policy is not in force, for Health
 }
 
 // Options are New's settings.
@@ -265,10 +269,20 @@ func (a *Agent) enforce(ctx context.Context) error {
 		a.log.InfoContext(ctx, "the rules of ports are in force again")
 	}
 	a.failing = err != nil
+	a.trouble.Store(&err)
 	for name := range a.taps {
 		a.tell(name)
 	}
 	return err
+}
+
+// Health returns why the policy is not in force, or nil. It may be called at
+// any time, by anyone.
+func (a *Agent) Health() error {
+	if err := a.trouble.Load(); err != nil && *err != nil {
+		return fmt.Errorf("the rules of ports can't be put in force, new ports stay closed: %w", *err)
+	}
+	return nil
 }
 
 func (a *Agent) bring(ctx context.Context) error {

@@ -23,7 +23,7 @@ func (s *Store) viewPort(st *state, p *Port) PortView {
 		v.VIFType = "unbound"
 	case p.HostID == s.host && p.VNICType == "normal":
 		v.VIFType = "bridge"
-		if _, ok := s.plugged[tapOf(p.ID)]; ok {
+		if _, ok := s.plugged[tapOf(p.ID)]; ok && p.AdminStateUp {
 			v.Status = "ACTIVE"
 		}
 	}
@@ -32,7 +32,7 @@ func (s *Store) viewPort(st *state, p *Port) PortView {
 
 // SetPlugged tells whether the link of a port is plugged on this host: the
 // bound port whose ID starts with what follows "tap" in the name of the
-// link's host end is ACTIVE from now on, or DOWN. Other names are ignored.
+// link's host end is ACTIVE from now on, if its admin_state_up says so, or DOWN. Other names are ignored.
 // Nothing is stored: after a start all ports are DOWN until told.
 func (s *Store) SetPlugged(hostEnd string, plugged bool) {
 	if len(hostEnd) != 14 || hostEnd[:3] != "tap" {
