@@ -63,7 +63,7 @@ func portCore() []attr[portSpec, portView] {
 			get: func(v portView) any { return v.NetworkID }, filter: same, sort: true,
 		},
 		{
-			name: "admin_state_up", doc: "Stored, without effect on traffic.",
+			name: "admin_state_up", doc: "Whether the port passes packets; false: it passes none, and is DOWN.",
 			post: true, put: true, def: true, parse: boolean,
 			set: field(func(s *portSpec) *store.Opt[bool] { return &s.AdminStateUp }),
 			get: func(v portView) any { return v.AdminStateUp }, filter: equal[portSpec, portView](canonical(boolean)), sort: true,
