@@ -13,6 +13,7 @@ import (
 // its own: Docker finds plugins in one folder of the real machine.
 type Kuryr struct {
 	Name    string // of the plugin: what -d and --ipam-driver take
+	Host    string // what Neutron knows the machine as
 	Machine *Machine
 	Neutron *Neutron // its Neutron's API
 	binary  string
@@ -51,7 +52,7 @@ func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) 
 	if o.Name == "" {
 		o.Name = m.Name
 	}
-	k := &Kuryr{Name: o.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf")}
+	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf")}
 	if err := k.configure(o); err != nil {
 		return nil, err
 	}

@@ -11,9 +11,6 @@ import (
 	"kuryr/internal/testkit"
 )
 
-// gone is how long removals may take to arrive everywhere.
-const gone = 5 * time.Second
-
 // patience is the deadline of each command that a test runs: a hang fails
 // the test with the command's name, long before the run's own deadline.
 const patience = 90 * time.Second

@@ -2,6 +2,11 @@
 // engine: the docker client on one side, Neutron's API and the kernel on the
 // other, nothing in between replaced.
 //
+// The southbound is a parameter. Plainly built the Kuryrs have their embedded
+// Neutron; with the build tag openstack, the real one of the lab that
+// test/openstack brings up. What can only be done to the embedded one (to kill
+// it, to make its answers fail) is in files that the tag leaves out.
+//
 // Each test has a machine to itself (see testkit.Machine), on which a Docker
 // engine and a Kuryr run, and gives it back as it found it: that nothing is
 // left is checked after every test, within 5 seconds.
@@ -40,52 +45,6 @@ type machines struct {
 	binary string // kuryr, built at first use
 	dir    string // where it lies
 	idle   []*host
-}
-
-// take returns a machine of the plain kind, an idle one or a new one.
-func (f *machines) take(ctx context.Context) (*host, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n := len(f.idle); n > 0 {
-		h := f.idle[n-1]
-		f.idle = f.idle[:n-1]
-		return h, nil
-	}
-	if err := f.build(ctx); err != nil {
-		return nil, err
-	}
-	return startHost(ctx, f.binary, testkit.KuryrOptions{})
-}
-
-// special returns a new machine, whose Kuryr has these options.
-func (f *machines) special(ctx context.Context, o testkit.KuryrOptions) (*host, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.build(ctx); err != nil {
-		return nil, err
-	}
-	return startHost(ctx, f.binary, o)
-}
-
-// bare returns a new machine that has an engine and no Kuryr yet.
-func (f *machines) bare(ctx context.Context) (*host, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.build(ctx); err != nil {
-		return nil, err
-	}
-	return startEngine(ctx)
-}
-
-// engineless returns a new machine that has neither an engine nor a Kuryr.
-func (f *machines) engineless(ctx context.Context) (*host, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.build(ctx); err != nil {
-		return nil, err
-	}
-	m, err := testkit.NewMachine(ctx)
-	return &host{machine: m}, err
 }
 
 // build builds kuryr, once. With KURYR_TEST_RACE=1 it has the race detector.

@@ -43,7 +43,7 @@ func TestPortMatchesContainer(t *testing.T) {
 		"MAC": port.MAC, "addresses": port.Addresses(), "host": port.Host, "type": port.VIFType,
 	}
 	want := map[string]string{
-		"MAC": nic.MAC, "addresses": c.ip4(), "host": h.machine.Name, "type": "bridge",
+		"MAC": nic.MAC, "addresses": c.ip4(), "host": h.kuryr.Host, "type": vifType,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the port (-want +got):\n%s", diff)
@@ -286,9 +286,9 @@ func TestMTU(t *testing.T) {
 	if got := a.nic().MTU; got != 1400 {
 		t.Errorf("the MTU of the container's link is %d, want 1400", got)
 	}
-	networks, err := h.kuryr.Neutron.Networks(t.Context())
-	if err != nil || len(networks) != 1 || networks[0].MTU != 1400 {
-		t.Errorf("networks in Neutron: %+v, %v; want one with MTU 1400", networks, err)
+	var neutron struct{ Network testkit.Resource }
+	if err := h.kuryr.Neutron.Get(t.Context(), "networks/"+n.neutron(), &neutron); err != nil || neutron.Network.MTU != 1400 {
+		t.Errorf("the network in Neutron: %+v, %v; want MTU 1400", neutron.Network, err)
 	}
 	// A full packet: 1372 bytes and 28 of headers.
 	if _, err := a.inside("ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1372", b.ip4()); err != nil {

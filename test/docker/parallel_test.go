@@ -10,11 +10,10 @@ import (
 	"kuryr/internal/testkit"
 )
 
-// 64 containers at once: none fails, each has a port of its own, and when all
+// Many containers at once: none fails, each has a port of its own, and when all
 // end at once nothing is left.
 func TestManyAtOnce(t *testing.T) {
 	h := newQuietHost(t)
-	const many = 64
 	n := h.network("net", "--subnet", "10.60.0.0/24")
 	before := len(n.ports())
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)

@@ -1,3 +1,5 @@
+//go:build !openstack
+
 package docker
 
 import (
