@@ -19,8 +19,8 @@ const unixScheme = "unix://"
 
 // neutronFlags are the flags of "kuryr neutron".
 type neutronFlags struct {
-	listen, state, host, token, cert, key, ca, faults string
-	debug                                             bool
+	listen, state, host, token, keystone, cert, key, ca, faults string
+	debug                                                       bool
 }
 
 func (f *neutronFlags) add(set *pflag.FlagSet) {
@@ -32,6 +32,7 @@ func (f *neutronFlags) add(set *pflag.FlagSet) {
 		{"state-dir", "DIRECTORY", "directory of the database (required)", &f.state},
 		{"host", "NAME", "the binding:host_id whose ports it binds (default: the host name)", &f.host},
 		{"token-file", "FILE", "file of the token that requests must bring in X-Auth-Token", &f.token},
+		{"keystone", "FILE", "file of the users of a minimal Keystone, which is served too", &f.keystone},
 		{"tls-cert", "FILE", "certificate (PEM) to serve TLS with", &f.cert},
 		{"tls-key", "FILE", "key (PEM) of --tls-cert", &f.key},
 		{"tls-ca", "FILE", "authorities (PEM) of the clients' certificates, which are then required", &f.ca},
@@ -51,8 +52,23 @@ serve" uses it when kuryr.conf has auth_type = none and its URL as
 endpoint_override.
 
 On a Unix socket or a loopback address it needs no authentication. Any other
-address wants a token (--token-file) or TLS with the clients' certificates
-(--tls-cert, --tls-key and --tls-ca).
+address wants a token (--token-file), a Keystone (--keystone), or TLS with the
+clients' certificates (--tls-cert, --tls-key and --tls-ca). Where a certificate
+and a token are wanted, clients need both.
+
+Who has the token is an administrator, and may name the project in X-Project-Id.
+
+--keystone serves a minimal Keystone at the same address, for the users in FILE,
+one in a line:
+
+  # NAME:PASSWORD:ROLE:PROJECT[,PROJECT]...
+  admin:pbkdf2-sha256$600000$81cf...:admin:ops,blue
+  joe:pbkdf2-sha256$600000$2f07...:member:blue
+
+"kuryr neutron passwd" prints a PASSWORD. ROLE is admin, or member: members see
+what is their project's or shared. FILE is read at the start. Clients have
+http://ADDRESS:PORT/v3 as auth_url, and "Default" as the domain of users and
+projects.
 
 With CAP_NET_ADMIN it puts security groups and port security in force on this
 host's ports. Without, its ports say that they are unprotected.
@@ -71,10 +87,12 @@ it is done) or "break" (before).`,
 		Example: `  sudo kuryr neutron --listen 127.0.0.1:9696 --state-dir /var/lib/kuryr-neutron
   sudo kuryr neutron --listen unix:///run/neutron.sock --state-dir /var/lib/kuryr-neutron
   sudo kuryr neutron --listen 0.0.0.0:9696 --state-dir /var/lib/kuryr-neutron \
-    --tls-cert server.pem --tls-key server.key --tls-ca clients.pem`,
+    --tls-cert server.pem --tls-key server.key --tls-ca clients.pem
+  sudo kuryr neutron --listen 0.0.0.0:9696 --state-dir /var/lib/kuryr-neutron \
+    --tls-cert server.pem --tls-key server.key --keystone /etc/kuryr/users`,
 		Args: noArgs,
 	}
-	cmd.AddCommand(newNeutronExport(), newNeutronImport())
+	cmd.AddCommand(newNeutronExport(), newNeutronImport(), newNeutronPasswd())
 	var f neutronFlags
 	f.add(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -93,6 +111,7 @@ it is done) or "break" (before).`,
 			Host:      f.host,
 			Enforce:   checkNetAdmin() == nil,
 			TokenFile: f.token,
+			Keystone:  f.keystone,
 			TLS:       daemon.TLSFiles{Cert: f.cert, Key: f.key, ClientCA: f.ca},
 			Faults:    f.faults,
 			Reload:    reload,
@@ -116,18 +135,22 @@ func (f *neutronFlags) check() error {
 		return usageError{err: errors.New("--tls-ca goes with --tls-cert and --tls-key")}
 	case unix && f.cert != "":
 		return usageError{err: errors.New("there is no TLS on a Unix socket"), hint: "leave --tls-cert, --tls-key and --tls-ca out"}
+	case unix && f.keystone != "":
+		return usageError{err: errors.New("there is no Keystone on a Unix socket"), hint: "leave --keystone out, or use an address: --listen 127.0.0.1:9696"}
+	case f.keystone != "" && f.token != "":
+		return usageError{err: errors.New("--keystone and --token-file exclude each other"), hint: "leave one out: both say which X-Auth-Token is good"}
 	}
 	var err error
 	hint := ""
 	switch {
 	case unix:
 		err = config.CheckSocketPath("--listen", path)
-	case f.token != "" || f.ca != "":
+	case f.token != "" || f.keystone != "" || f.ca != "":
 		err = config.CheckAddress("--listen", f.listen)
 	default:
 		err = config.CheckLoopback("--listen", f.listen)
 		if config.CheckAddress("--listen", f.listen) == nil {
-			hint = "use a loopback address, or ask for credentials: --token-file, or --tls-cert, --tls-key and --tls-ca"
+			hint = "use a loopback address, or ask for credentials: --token-file, --keystone, or --tls-cert, --tls-key and --tls-ca"
 		}
 	}
 	var ce *config.Error

@@ -13,14 +13,15 @@ import (
 	"kuryr/internal/config"
 	"kuryr/internal/courier"
 	"kuryr/internal/embedded"
+	"kuryr/internal/embedded/identity"
 	"kuryr/internal/observe"
 )
 
 // NeutronOptions of RunNeutron.
 type NeutronOptions struct {
 	// Listen is "ADDRESS:PORT", or "unix://PATH": a socket that is the user's
-	// alone. An address that others reach wants a TokenFile, or TLS with
-	// a ClientCA. Required.
+	// alone. An address that others reach wants a TokenFile, Keystone, or TLS
+	// with a ClientCA. Required.
 	Listen string
 	// StateDir is the directory of the database. Required.
 	StateDir string
@@ -32,7 +33,11 @@ type NeutronOptions struct {
 	// TokenFile holds the token that requests must bring in X-Auth-Token.
 	// "": none is wanted.
 	TokenFile string
-	TLS       TLSFiles // of TCP only
+	// Keystone is the file of the users of a minimal Keystone, which is then
+	// served at the same address (embedded/identity). "": there is none. It does
+	// not go with a TokenFile, nor with a Unix socket.
+	Keystone string
+	TLS      TLSFiles // of TCP only
 	// Faults is a file of rules of what goes wrong on purpose (embedded/faults),
 	// read again on each value from Reload. "": nothing does.
 	Faults string
@@ -110,10 +115,11 @@ func serveAlone(ctx context.Context, o NeutronOptions, s *server) error {
 
 // door is where requests come in, and who is let in.
 type door struct {
-	address string // "ADDRESS:PORT", or ""
-	socket  string // path of a Unix socket, or ""
-	token   []byte // nil: none is wanted
-	tls     *tls.Config
+	address  string            // "ADDRESS:PORT", or ""
+	socket   string            // path of a Unix socket, or ""
+	token    []byte            // nil: none is wanted
+	keystone *identity.Service // nil: there is none
+	tls      *tls.Config
 }
 
 // newDoor reads what the door needs, and refuses an open one.
@@ -123,6 +129,11 @@ func newDoor(o NeutronOptions) (d door, err error) {
 	}
 	if o.TokenFile != "" {
 		if d.token, err = readToken(o.TokenFile); err != nil {
+			return d, err
+		}
+	}
+	if o.Keystone != "" {
+		if d.keystone, err = readKeystone(o.Keystone); err != nil {
 			return d, err
 		}
 	}
@@ -144,7 +155,7 @@ func newDoor(o NeutronOptions) (d door, err error) {
 
 // closed reports whether strangers are kept out.
 func (d door) closed() bool {
-	return d.token != nil || d.tls != nil && d.tls.ClientAuth == tls.RequireAndVerifyClientCert
+	return d.token != nil || d.keystone != nil || d.tls != nil && d.tls.ClientAuth == tls.RequireAndVerifyClientCert
 }
 
 // warn tells of what a person may not expect.
@@ -153,7 +164,10 @@ func (d door) warn(log *slog.Logger) {
 	switch {
 	case !d.closed():
 		log.Warn("this Neutron has no authentication: whoever can connect may do everything", observe.Listen, listen)
-	case d.tls == nil && d.socket == "" && !config.IsLoopback(d.address):
+	case d.tls != nil || d.socket != "" || config.IsLoopback(d.address):
+	case d.keystone != nil:
+		log.Warn("passwords and tokens cross the network in the clear; use TLS too", observe.Listen, listen)
+	default:
 		log.Warn("the token crosses the network in the clear; use TLS too", observe.Listen, listen)
 	}
 }
@@ -171,8 +185,11 @@ func (d door) listen() (net.Listener, error) {
 
 // guard lets in whom the door is for.
 func (d door) guard(h http.Handler) http.Handler {
-	if d.token != nil {
-		h = wantToken(d.token, h)
+	switch {
+	case d.keystone != nil:
+		h = d.keystone.Handler(h)
+	case d.token != nil:
+		h = identity.StaticToken(d.token, h)
 	}
 	if d.socket == "" && !d.closed() {
 		return localOnly(h)

@@ -33,8 +33,8 @@ const neutronEnv = "KURYR_TEST_NEUTRON"
 
 // neutronArgs are those of a NeutronOptions that another process can be told.
 type neutronArgs struct {
-	Listen, StateDir, TokenFile, Faults string
-	TLS                                 TLSFiles
+	Listen, StateDir, TokenFile, Keystone, Faults string
+	TLS                                           TLSFiles
 }
 
 func neutronChild(text string) int {
@@ -46,8 +46,9 @@ func neutronChild(text string) int {
 	defer stop()
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	o := NeutronOptions{Listen: args.Listen, StateDir: args.StateDir, Host: "h1", Enforce: true, TokenFile: args.TokenFile, TLS: args.TLS, Faults: args.Faults,
-		Reload: reload, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: func() { fmt.Println("ready") }}
+	o := NeutronOptions{Listen: args.Listen, StateDir: args.StateDir, Host: "h1", Enforce: true,
+		TokenFile: args.TokenFile, Keystone: args.Keystone, TLS: args.TLS, Faults: args.Faults, Reload: reload,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: func() { fmt.Println("ready") }}
 	if err := RunNeutron(ctx, o); err != nil {
 		fmt.Println("error:", err)
 		return 1
@@ -148,8 +149,127 @@ func TestTokenIsWanted(t *testing.T) {
 			t.Errorf("%s with token %q: %d %s %v, want %d", tc.path, tc.token, status, body, err, tc.want)
 		}
 	}
+	// An administrator's, whatever role is named, in any project that is named.
+	header := http.Header{"X-Auth-Token": {"0123456789abcdef0123"}, "X-Roles": {"member"}, "X-Project-Id": {"blue"}}
+	for path, want := range map[string]string{"/v2.0/quotas": `"quotas"`, "/v2.0/security-groups": `"project_id":"blue"`} {
+		if status, body, err := fetch(client, "http://127.0.0.1:9696"+path, header); err != nil || status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s %v, want %s", path, status, body, err, want)
+		}
+	}
 	if log := p.log.String(); !strings.Contains(log, "the token crosses the network in the clear") || strings.Contains(log, "no authentication") {
 		t.Error("the log does not tell what this door is")
+	}
+}
+
+// writeUsers writes a file of an administrator and a member, whose passwords
+// are their names.
+func writeUsers(t *testing.T, file string) {
+	t.Helper()
+	var text strings.Builder
+	for _, who := range []struct{ name, rest string }{{"boss", ":admin:ops,blue\n"}, {"joe", ":member:blue\n"}} {
+		hash, err := HashPassword(who.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.WriteString(who.name + ":" + hash + who.rest)
+	}
+	write(t, file, text.String())
+}
+
+// logIn returns a token of a user for a project.
+func logIn(t *testing.T, client *http.Client, url, user, project string) string {
+	t.Helper()
+	resp, err := client.Post(url+"/v3/auth/tokens", "application/json", strings.NewReader(`{"auth": {
+		"identity": {"methods": ["password"], "password": {"user": {"name": "`+user+`", "domain": {"id": "default"}, "password": "`+user+`"}}},
+		"scope": {"project": {"name": "`+project+`", "domain": {"id": "default"}}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s in %s: %s", user, project, resp.Status)
+	}
+	return resp.Header.Get("X-Subject-Token")
+}
+
+func TestKeystone(t *testing.T) {
+	h := newHost(t)
+	file := filepath.Join(h.dir, "users")
+	writeUsers(t, file)
+	p := startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", Keystone: file})
+	client, url := h.tcpClient(), "http://127.0.0.1:9696"
+	boss, joe := logIn(t, client, url, "boss", "ops"), logIn(t, client, url, "joe", "blue")
+	post := func(token string) {
+		t.Helper()
+		req, err := http.NewRequest("POST", url+"/v2.0/networks", strings.NewReader(`{"network": {"name": "n"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What a client says of itself counts for nothing.
+		req.Header = http.Header{"X-Auth-Token": {token}, "X-Roles": {"admin"}, "X-Project-Id": {"spoofed"}, "X-Tenant-Id": {"spoofed"}}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated {
+			t.Fatal(resp.Status)
+		}
+	}
+	post(boss)
+	post(joe)
+	for _, tc := range []struct {
+		path, token   string
+		want          int
+		with, without string
+	}{
+		{"/", "", 300, `"v3.14"`, "networks"},
+		{"/v2.0/networks", "", 401, "requires authentication", "networks"},
+		{"//v2.0/networks", "", 401, "requires authentication", "networks"},
+		{"/v2.0/networks", "nonesuch", 401, "requires authentication", "networks"},
+		{"/v2.0/networks", joe, 200, `"project_id":"blue"`, `"project_id":"ops"`},
+		{"/v2.0/networks", boss, 200, `"project_id":"ops"`, "spoofed"},
+		{"/v2.0/networks?project_id=blue", boss, 200, `"project_id":"blue"`, `"project_id":"ops"`},
+		{"/v2.0/agents", boss, 200, `"h1"`, "joe"},
+		{"/v3/projects", joe, 200, `"blue"`, `"ops"`},
+	} {
+		status, body, err := fetch(client, url+tc.path, http.Header{"X-Auth-Token": {tc.token}, "X-Roles": {"admin"}})
+		if err != nil || status != tc.want || !strings.Contains(body, tc.with) || strings.Contains(body, tc.without) {
+			t.Errorf("%s: %d %s %v, want %d with %s and without %s", tc.path, status, body, err, tc.want, tc.with, tc.without)
+		}
+	}
+	if log := p.log.String(); !strings.Contains(log, "passwords and tokens cross the network in the clear") || strings.Contains(log, "no authentication") {
+		t.Error("the log does not tell what this door is")
+	}
+}
+
+// TestKeystoneOverTLS has a door that wants a client's certificate and a token.
+func TestKeystoneOverTLS(t *testing.T) {
+	h := newHost(t)
+	file := filepath.Join(h.dir, "users")
+	writeUsers(t, file)
+	own, clients := newAuthority(t, h.dir, "own"), newAuthority(t, h.dir, "clients")
+	cert, key := own.issue("server", "127.0.0.1")
+	p := startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", Keystone: file, TLS: TLSFiles{Cert: cert, Key: key, ClientCA: clients.file}})
+	client, url := h.tlsClient(own, clients), "https://127.0.0.1:9696"
+	token := logIn(t, client, url, "joe", "blue")
+	for _, tc := range []struct {
+		path, token string
+		want        int
+		with        string
+	}{
+		{"/v2.0/networks", token, 200, `"networks"`}, {"/v2.0/networks", "", 401, "requires authentication"},
+		{"/v3/auth/catalog", token, 200, `"url":"https://127.0.0.1:9696"`},
+	} {
+		if status, body, err := fetch(client, url+tc.path, http.Header{"X-Auth-Token": {tc.token}}); err != nil || status != tc.want || !strings.Contains(body, tc.with) {
+			t.Errorf("%s: %d %s %v, want %d with %s", tc.path, status, body, err, tc.want, tc.with)
+		}
+	}
+	if _, _, err := fetch(h.tlsClient(own, nil), url+"/v3", nil); err == nil {
+		t.Error("a client without a certificate is served")
+	}
+	if log := p.log.String(); strings.Contains(log, "in the clear") {
+		t.Error("the log warns of nothing")
 	}
 }
 

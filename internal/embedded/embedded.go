@@ -85,8 +85,8 @@ func Open(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Handler serves the API. It trusts whoever reaches it: there is no
-// authentication yet.
+// Handler serves the API. It trusts whoever reaches it, and what their headers
+// say of them: package identity can stand before it.
 func (s *Server) Handler() http.Handler { return s.api }
 
 // Run keeps the status of ports as the kernel has their links, until ctx ends
