@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -71,7 +72,7 @@ func ParseUsers(file string, data []byte) ([]User, error) {
 func parseUser(line string) (User, error) {
 	parts := strings.Split(line, ":")
 	if len(parts) != 4 {
-		return User{}, fmt.Errorf("a user is NAME:PASSWORD:ROLE:PROJECT[,PROJECT]...")
+		return User{}, errors.New("a user is NAME:PASSWORD:ROLE:PROJECT[,PROJECT]")
 	}
 	u := User{Name: parts[0], Role: parts[2], Projects: strings.Split(parts[3], ",")}
 	var err error
