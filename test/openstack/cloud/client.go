@@ -124,6 +124,23 @@ func (c *Client) List(ctx context.Context, base, kind string, query url.Values) 
 	return all, json.Unmarshal(answer[plural(kind)], &all)
 }
 
+// Show returns the resource of a kind that has this ID.
+func (c *Client) Show(ctx context.Context, base, kind, id string) (Resource, error) {
+	var answer map[string]Resource
+	err := c.Call(ctx, http.MethodGet, collection(base, kind)+"/"+id, nil, &answer)
+	return answer[kind], err
+}
+
+// Update changes attributes of a resource.
+func (c *Client) Update(ctx context.Context, base, kind, id string, attributes Resource) error {
+	return c.Call(ctx, http.MethodPut, collection(base, kind)+"/"+id, map[string]Resource{kind: attributes}, nil)
+}
+
+// Delete removes a resource.
+func (c *Client) Delete(ctx context.Context, base, kind, id string) error {
+	return c.Call(ctx, http.MethodDelete, collection(base, kind)+"/"+id, nil, nil)
+}
+
 // Ensure returns the resource of a kind that has this name; if there is none
 // it makes one.
 func (c *Client) Ensure(ctx context.Context, base, kind, name string, attributes Resource) (Resource, error) {
