@@ -7,18 +7,32 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"testing"
 	"time"
 
 	"kuryr/test/openstack/cloud"
 )
 
-// TestPlugAndPing has three instances on two hosts reach each other, with
-// packets as large as the network takes.
-func TestPlugAndPing(t *testing.T) {
+// TestTraffic sends packets, by whatever the lab's mechanism can do.
+func TestTraffic(t *testing.T) {
 	b := newBench(t)
+	t.Run("plug and ping", b.plugAndPing)
+	t.Run("security group", b.securityGroup)
+	if b.Mechanism.HasRouters() {
+		t.Run("router", b.router)
+	}
+}
+
+// plugAndPing has three instances on two hosts reach each other, with packets
+// as large as the network takes.
+func (b *bench) plugAndPing(t *testing.T) {
 	n := b.newNetwork(t, "10.61.1.0/24", "fd61:1::/64")
-	if want := map[cloud.Mechanism]int{cloud.OVN: 1442}[b.Mechanism]; want != 0 && n.mtu != want {
+	want := 1450 // VXLAN in IPv4
+	if b.Mechanism == cloud.OVN {
+		want = 1442 // Geneve with OVN's option
+	}
+	if n.mtu != want {
 		t.Errorf("MTU: got %d, want %d", n.mtu, want)
 	}
 	first, second := b.Hosts[0], b.Hosts[1]
@@ -85,14 +99,40 @@ func transfer(t *testing.T, from, to *instance, address netip.Addr) {
 	}
 }
 
-// TestRouter goes out by a router and comes in by a floating IP. Of the lab's
-// mechanisms only ML2/OVN has routers: with the others there is nothing to try.
-func TestRouter(t *testing.T) {
-	b := newBench(t)
-	if b.Mechanism != cloud.OVN {
-		return
+// securityGroup has a group keep others out, let one in by a rule, and keep it
+// out again.
+func (b *bench) securityGroup(t *testing.T) {
+	n := b.newNetwork(t, "10.61.4.0/24", "fd61:4::/64")
+	closed := b.create(t, "security_group", cloud.Resource{"name": t.Name()})["id"].(string)
+	from, to := b.newInstance(t, b.Hosts[0], n, nil), b.newInstance(t, b.Hosts[1], n, nil)
+	address := to.ip4.String()
+	ping := func() error { return from.ping(address, 56) }
+	noPing := func() error {
+		if ping() == nil {
+			return fmt.Errorf("%s still answers", address)
+		}
+		return nil
 	}
-	public, err := b.api.List(t.Context(), cloud.NeutronAPI, "network", map[string][]string{"name": {cloud.ExternalNetwork}})
+	within(t, 30*time.Second, "ping, both in the default group", ping)
+	if err := b.api.Update(t.Context(), cloud.NeutronAPI, "port", to.port, cloud.Resource{"security_groups": []any{closed}}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, time.Minute, "no ping, in a group without rules", noPing)
+	rule, err := b.api.Create(t.Context(), cloud.NeutronAPI, "security_group_rule", cloud.Resource{"security_group_id": closed,
+		"direction": "ingress", "ethertype": "IPv4", "protocol": "icmp", "remote_ip_prefix": from.ip4.String() + "/32"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, time.Minute, "ping, let in by a rule", ping)
+	if err := b.api.Delete(t.Context(), cloud.NeutronAPI, "security_group_rule", rule["id"].(string)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, time.Minute, "no ping, without the rule", noPing)
+}
+
+// router goes out by a router and comes in by a floating IP.
+func (b *bench) router(t *testing.T) {
+	public, err := b.api.List(t.Context(), cloud.NeutronAPI, "network", url.Values{"name": {cloud.ExternalNetwork}})
 	if err != nil || len(public) != 1 {
 		t.Fatalf("network %s: %v %v", cloud.ExternalNetwork, public, err)
 	}

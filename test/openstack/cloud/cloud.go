@@ -44,6 +44,10 @@ var Mechanisms = []Mechanism{OVN, OVS, OVSHybrid, LinuxBridge}
 // UsesOVS reports whether hosts have an Open vSwitch.
 func (m Mechanism) UsesOVS() bool { return m != LinuxBridge }
 
+// HasRouters reports whether the lab has routers, and an external network. Only
+// OVN has them without an agent of their own.
+func (m Mechanism) HasRouters() bool { return m == OVN }
+
 // Names of the machines that are not compute hosts.
 const (
 	Controller = "controller"
