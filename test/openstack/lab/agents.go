@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	_ "embed"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -42,19 +44,34 @@ func (l *lab) rabbit(ctx context.Context) error {
 	})
 }
 
+// ebtables is a program in the place of the machine's own.
+//
+//go:embed bin/ebtables
+var ebtables []byte
+
 // agents starts the layer 2 agent of each host. They need the server's answer
 // when they start, and wait long before they ask again.
 func (l *lab) agents(context.Context) error {
 	program, conf := "neutron-openvswitch-agent", "ovs-agent.ini"
 	if l.Mechanism == cloud.LinuxBridge {
 		program, conf = "neutron-linuxbridge-agent", "linuxbridge-agent.ini"
+		bin := l.path(cloud.Controller, "bin")
+		if err := errors.Join(os.MkdirAll(bin, 0o700), os.WriteFile(filepath.Join(bin, "ebtables"), ebtables, 0o700)); err != nil {
+			return err
+		}
 	}
 	return l.eachHost(func(host string) error {
 		own, err := l.configureHost(conf, host)
 		if err != nil {
 			return err
 		}
-		return l.start(daemon{name: "agent-" + host, machine: host, env: l.ovsEnv(host),
-			args: []string{program, "--config-file", l.path("conf", "neutron.conf"), "--config-file", own}})
+		d := daemon{name: "agent-" + host, machine: host, env: l.ovsEnv(host),
+			args: []string{program, "--config-file", l.path("conf", "neutron.conf"), "--config-file", own}}
+		if l.Mechanism == cloud.LinuxBridge {
+			// It looks for links in /sys, which must be that of the host.
+			d.args = append([]string{"ip", "netns", "exec", cloud.Namespace(host)}, d.args...)
+			d.env = []string{"PATH=" + l.path(cloud.Controller, "bin") + ":" + path}
+		}
+		return l.start(d)
 	})
 }

@@ -26,10 +26,13 @@ type daemon struct {
 // environment of all programs: Debian's own Python, and nothing of whoever
 // runs the lab.
 var environment = []string{
-	"PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"PATH=" + path,
 	"LANG=C.UTF-8",
 	"HOME=/root",
 }
+
+// path is where programs are looked for.
+const path = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // patience is how long a program may take to be ready, on a busy machine.
 const patience = 3 * time.Minute
