@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 
 	"kuryr/test/openstack/cloud"
 )
@@ -14,6 +15,9 @@ import (
 func (l *lab) database(ctx context.Context) error {
 	data := l.path(cloud.Controller, "mysql")
 	err := l.once("database", func() error {
+		if err := os.RemoveAll(data); err != nil { // what an interrupted up left
+			return err
+		}
 		_, err := l.run(ctx, cloud.Controller, nil, "mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data,
 			"--auth-root-authentication-method=normal", "--skip-test-db")
 		return err

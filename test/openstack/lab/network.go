@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -53,7 +54,12 @@ func (l *lab) cables() []cable {
 // connect makes the namespaces, the switches and the cables between.
 func (l *lab) connect(ctx context.Context) error {
 	return l.once("network", func() error {
-		if err := l.disconnect(ctx); err != nil { // what a failure left half-way
+		if pids, err := processes(); err != nil || len(pids) > 0 {
+			return errors.Join(err, fmt.Errorf("another lab runs on this machine (%d processes in the namespaces %s): take it down first",
+				len(pids), cloud.Namespace("*")))
+		}
+		// What an interrupted up left.
+		if err := disconnect(ctx); err != nil {
 			return err
 		}
 		for _, m := range append(l.machines(), cloud.Fabric) {
@@ -104,7 +110,7 @@ func (l *lab) plug(ctx context.Context, c cable, port string) error {
 }
 
 // disconnect removes the namespaces, and with them all links.
-func (l *lab) disconnect(ctx context.Context) error {
+func disconnect(ctx context.Context) error {
 	names, err := namespaces()
 	if err != nil {
 		return err
@@ -118,7 +124,9 @@ func (l *lab) disconnect(ctx context.Context) error {
 }
 
 // namespaces lists the files of the lab's namespaces that there are.
-func namespaces() ([]string, error) { return filepath.Glob("/run/netns/" + cloud.Namespace("*")) }
+func namespaces() ([]string, error) { return filepath.Glob(namespaceDir + cloud.Namespace("*")) }
+
+const namespaceDir = "/run/netns/"
 
 func ip(ctx context.Context, lines ...string) error { return batch(ctx, nil, lines) }
 

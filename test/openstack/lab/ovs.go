@@ -88,7 +88,7 @@ func (l *lab) bridges(ctx context.Context, host string) error {
 func (l *lab) databaseServer(ctx context.Context, name, machine, file, schema string, remotes ...string) error {
 	dir := filepath.Dir(file)
 	err := l.once(name, func() error {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := errors.Join(os.RemoveAll(file), os.MkdirAll(dir, 0o700)); err != nil {
 			return err
 		}
 		_, err := l.run(ctx, machine, nil, "ovsdb-tool", "create", file, schema)

@@ -73,22 +73,3 @@ func processes() ([]int, error) {
 	}
 	return pids, nil
 }
-
-// unmount removes mounts below the lab's directory: what an engine on one of
-// its hosts may have left. The last mounted goes first.
-func (l *lab) unmount() error {
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	slices.Reverse(lines)
-	for _, line := range lines {
-		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], l.Dir+"/") {
-			if err := syscall.Unmount(f[4], syscall.MNT_DETACH); err != nil {
-				return fmt.Errorf("cannot unmount %s: %w", f[4], err)
-			}
-		}
-	}
-	return nil
-}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"kuryr/test/openstack/cloud"
@@ -22,6 +24,9 @@ func (l *lab) up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
+	if err := installed(); err != nil {
+		return err
+	}
 	if err := l.prepare(ctx); err != nil {
 		return err
 	}
@@ -34,6 +39,17 @@ func (l *lab) up(ctx context.Context) error {
 	say("up, with "+string(l.Mechanism), time.Since(began))
 	fmt.Printf("\nexport OS_CLIENT_CONFIG_FILE=%s OS_CLOUD=%s\nnsenter --net=/run/netns/%s openstack network list\n",
 		l.Clouds(), cloud.Kuryr.User, cloud.Namespace(cloud.Controller))
+	return nil
+}
+
+// installed reports whether what the lab starts is there: one program of each package.
+func installed() error {
+	for _, p := range []string{"keystone-manage", "uwsgi", "mariadbd", "neutron-server", "ovn-northd", "ovn-controller", "ovs-vswitchd",
+		"/usr/lib/rabbitmq/bin/rabbitmq-server", "neutron-openvswitch-agent", "neutron-linuxbridge-agent", "ethtool"} {
+		if _, err := exec.LookPath(p); err != nil {
+			return fmt.Errorf("%w; test/openstack/packages.sh installs it", err)
+		}
+	}
 	return nil
 }
 
@@ -167,13 +183,22 @@ func (l *lab) clear(ctx context.Context) error {
 	return nil
 }
 
-// end ends the processes, and removes mounts and namespaces.
+// end ends the processes and removes the machines.
 func (l *lab) end(ctx context.Context) error {
 	if err := killAll(ctx); err != nil {
 		return err
 	}
-	if err := l.unmount(); err != nil {
+	files, err := namespaces()
+	if err != nil {
 		return err
 	}
-	return l.disconnect(ctx)
+	// An engine that somebody ran on a host leaves mounts, and containers in
+	// namespaces of their own.
+	for _, f := range files {
+		name := strings.TrimPrefix(f, namespaceDir+cloud.Namespace(""))
+		if err := l.Machine(name).Close(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
