@@ -57,7 +57,7 @@ func (l *lab) start(d daemon) error {
 	}
 	pid := strconv.Itoa(cmd.Process.Pid)
 	// One that ends early must not stay a zombie: it would look alive.
-	go cmd.Wait() //nolint:errcheck // its log says why it ended
+	go cmd.Wait() // its log says why it ended
 	return os.WriteFile(l.pidFile(d.name), []byte(pid+" "+startTime(pid)), 0o600)
 }
 
