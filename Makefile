@@ -3,11 +3,12 @@
 
 SHELL := /bin/bash
 
-.PHONY: help build test demo bench lint fuzz clean packages
+.PHONY: help build test test-openstack test-openstack-all demo bench lint fuzz clean packages
+.PHONY: openstack-packages openstack-up openstack-status openstack-down
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 build: ## build the one static binary, bin/kuryr
 	CGO_ENABLED=0 go build -trimpath -buildvcs=auto -o bin/ ./cmd/kuryr
@@ -32,3 +33,25 @@ fuzz: ## try every decoder of outside input with what nobody sends, 10 seconds e
 
 clean: ## remove what was built
 	rm -rf bin dist
+
+# The lab: a real Keystone and Neutron (test/openstack/README.md).
+MECHANISM ?= ovn
+HOSTS ?= h1,h2
+
+openstack-packages: ## install the Debian packages that the OpenStack lab needs (root)
+	test/openstack/packages.sh
+
+openstack-up: openstack-packages ## bring up a Keystone and Neutron: MECHANISM=ovn|ovs|ovs-hybrid|linuxbridge (root)
+	go run ./test/openstack/lab up --mechanism $(MECHANISM) --hosts $(HOSTS)
+
+openstack-status: ## what of the lab runs, and its memory
+	go run ./test/openstack/lab status
+
+openstack-down: ## take the lab down, with all that runs on it
+	go run ./test/openstack/lab down
+
+test-openstack: packages openstack-up ## bring the lab up, test on it, take it down (root)
+	go run ./test/layers openstack; code=$$?; go run ./test/openstack/lab down && exit $$code
+
+test-openstack-all: ## the same on every mechanism (root)
+	for m in ovn ovs ovs-hybrid linuxbridge; do $(MAKE) test-openstack MECHANISM=$$m || exit; done

@@ -47,6 +47,21 @@ func goPackages(ctx context.Context, layer string, onLab bool) (result, error) {
 	return goTest(ctx, append(args, chosen...)...)
 }
 
+// suites runs those under test/ that need the OpenStack lab, or the others.
+func suites(ctx context.Context, openstack bool) (result, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "./test/...").Output()
+	if err != nil {
+		return result{}, explain(err)
+	}
+	var chosen []string
+	for _, path := range strings.Fields(string(out)) {
+		if strings.HasPrefix(path+"/", "kuryr/test/openstack/") == openstack {
+			chosen = append(chosen, path)
+		}
+	}
+	return goTest(ctx, append([]string{"-timeout=25m", "-parallel=4"}, chosen...)...)
+}
+
 // goTest runs go test. It shows a line for each package, as go test does, and
 // what a test that failed or was skipped has to say.
 func goTest(ctx context.Context, args ...string) (result, error) {

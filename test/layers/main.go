@@ -6,6 +6,7 @@
 //	unit        the packages that need nothing but Go
 //	namespaces  the packages that stand on the lab of network namespaces (root)
 //	e2e         the suites under test/, with a real Docker engine (root)
+//	openstack   those under test/openstack/, on the lab, which must be up (root)
 //
 // A skipped test, and a layer in which nothing ran, count as failures: what
 // was not run is not known to work.
@@ -19,6 +20,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"kuryr/test/openstack/cloud"
 )
 
 // result of a layer.
@@ -46,7 +49,14 @@ var layers = map[string]func(context.Context) (result, error){
 		return goPackages(ctx, "namespaces", true)
 	},
 	"e2e": func(ctx context.Context) (result, error) {
-		return goTest(ctx, "-timeout=25m", "-parallel=4", "./test/...")
+		return suites(ctx, false)
+	},
+	"openstack": func(ctx context.Context) (result, error) {
+		// The suites look for the lab that this variable names.
+		if err := os.Setenv(cloud.Variable, cloud.DefaultDir); err != nil {
+			return result{}, err
+		}
+		return suites(ctx, true)
 	},
 }
 
