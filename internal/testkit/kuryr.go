@@ -18,6 +18,7 @@ type Kuryr struct {
 	Neutron *Neutron // its Neutron's API
 	binary  string
 	config  string
+	cloud   *Cloud // nil: its Neutron is its own, or a test's
 	proc    *process
 }
 
@@ -33,6 +34,16 @@ type KuryrOptions struct {
 	Listen string
 	// Config is added to kuryr.conf, options of section DEFAULT first.
 	Config string
+	// Cloud is the southbound instead. nil: what Neutron says.
+	Cloud *Cloud
+}
+
+// Cloud is a real one, as a Kuryr in it needs it.
+type Cloud struct {
+	Host    string   // what Neutron knows the machine as
+	Neutron *Neutron // as the test looks at it
+	Config  string   // the sections of kuryr.conf by which Kuryr finds it
+	OVSDB   string   // address of the machine's Open vSwitch database; "": there is none
 }
 
 // neutronListen is where a Neutron listens on each machine.
@@ -52,7 +63,10 @@ func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) 
 	if o.Name == "" {
 		o.Name = m.Name
 	}
-	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf")}
+	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf"), cloud: o.Cloud}
+	if o.Cloud != nil {
+		k.Host, k.Neutron = o.Cloud.Host, o.Cloud.Neutron
+	}
 	if err := k.configure(o); err != nil {
 		return nil, err
 	}
@@ -61,12 +75,15 @@ func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) 
 
 // configure writes kuryr.conf.
 func (k *Kuryr) configure(o KuryrOptions) error {
-	conf := "[DEFAULT]\nhost = " + k.Machine.Name + "\n"
-	if o.Neutron == "" {
+	conf := "[DEFAULT]\nhost = " + k.Host + "\n"
+	if o.Neutron == "" && o.Cloud == nil {
 		conf += "neutron_listen = " + o.Listen + "\n"
 	}
 	conf += o.Config + "\n"
-	if o.Neutron != "" {
+	switch {
+	case o.Cloud != nil:
+		conf += o.Cloud.Config
+	case o.Neutron != "":
 		conf += "[neutron]\nauth_type = none\nendpoint_override = " + o.Neutron + "\n"
 	}
 	return os.WriteFile(k.config, []byte(conf), 0o600)

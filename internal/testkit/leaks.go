@@ -19,7 +19,7 @@ type Inventory []string
 // Take looks at everything that Kuryr may leave behind.
 func (k *Kuryr) Take(ctx context.Context) (Inventory, error) {
 	var all Inventory
-	for _, look := range []func(context.Context) ([]string, error){k.links, k.rules, k.resources, k.journal} {
+	for _, look := range []func(context.Context) ([]string, error){k.links, k.rules, k.rows, k.resources, k.journal} {
 		lines, err := look(ctx)
 		if err != nil {
 			return nil, err
@@ -123,6 +123,33 @@ func (k *Kuryr) rules(ctx context.Context) ([]string, error) {
 	return lines, nil
 }
 
+// rows lists the ports of Open vSwitch that are named as those of containers
+// are, if the machine has one.
+func (k *Kuryr) rows(ctx context.Context) ([]string, error) {
+	if k.cloud == nil || k.cloud.OVSDB == "" {
+		return nil, nil
+	}
+	out, err := k.Machine.Output(ctx, "ovs-vsctl", "--db="+k.cloud.OVSDB, "--bare", "--columns=name", "list", "Port")
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, name := range strings.Fields(out) {
+		if ovsPort.MatchString(name) {
+			lines = append(lines, "ovs port "+name)
+		}
+	}
+	return lines, nil
+}
+
+var ovsPort = regexp.MustCompile(`^(tap|qvo)`)
+
+// mine reports whether a resource with that description counts: where Neutron
+// is a cloud's, only what this host's Kuryr has marked does.
+func (k *Kuryr) mine(description string) bool {
+	return k.cloud == nil || strings.HasPrefix(description, "kuryr:"+k.Host+":")
+}
+
 // resources lists what is in Neutron.
 func (k *Kuryr) resources(ctx context.Context) ([]string, error) {
 	networks, err1 := k.Neutron.Networks(ctx)
@@ -134,19 +161,28 @@ func (k *Kuryr) resources(ctx context.Context) ([]string, error) {
 	}
 	var lines []string
 	for _, n := range networks {
+		if !k.mine(n.Description) {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("network %s %q %s", n.ID, n.Name, n.Description))
 	}
 	for _, p := range pools {
 		// The default pools come with the first network that needs them, and stay.
-		if p.Name == "kuryr" || p.Name == "kuryr6" {
+		if p.Name == "kuryr" || p.Name == "kuryr6" || !k.mine(p.Description) {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("subnetpool %s %q %s", p.ID, p.Name, p.Description))
 	}
 	for _, s := range subnets {
+		if !k.mine(s.Description) {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("subnet %s %s of network %s", s.ID, s.CIDR, s.NetworkID))
 	}
 	for _, p := range ports {
+		if !k.mine(p.Description) {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("port %s %q %s %s of network %s, %s", p.ID, p.Name, p.MAC, p.Addresses(), p.NetworkID, p.Description))
 	}
 	return lines, nil

@@ -26,7 +26,8 @@ type Machine struct {
 	// short, since the path of a Unix socket has 107 bytes at most.
 	Dir string
 
-	real bool // it has no namespace of its own
+	real  bool // it has no namespace of its own
+	guest bool // the namespace is somebody else's
 }
 
 const (
@@ -79,13 +80,25 @@ func RealMachine(name string) (*Machine, error) {
 	return &Machine{Name: name, Dir: dir, real: true}, nil
 }
 
-// Close ends every process that runs on the machine and removes all of it; of
-// a real machine, what runs in the directory, and that.
-func (m *Machine) Close(ctx context.Context) error {
-	if m.real {
-		return errors.Join(killAll(m.Dir), os.RemoveAll(m.Dir))
+// GuestMachine is a machine in a network namespace that somebody else has
+// made, with a directory of its own for what is started on it. What an earlier
+// one left there is removed.
+func GuestMachine(ctx context.Context, namespace, dir string) (*Machine, error) {
+	m := &Machine{Name: namespace, Dir: dir, guest: true}
+	if err := m.Close(ctx); err != nil {
+		return nil, err
 	}
-	return errors.Join(killAll(m.Dir), unmountAll(m.Dir), removeNamespace(ctx, m.Name), os.RemoveAll(m.Dir))
+	return m, os.MkdirAll(dir, 0o700)
+}
+
+// Close ends every process that runs on the machine and removes all of it; of
+// a real machine and of a guest, what runs in the directory, and that.
+func (m *Machine) Close(ctx context.Context) error {
+	err := errors.Join(killAll(m.Dir), unmountAll(m.Dir))
+	if !m.real && !m.guest {
+		err = errors.Join(err, removeNamespace(ctx, m.Name))
+	}
+	return errors.Join(err, os.RemoveAll(m.Dir))
 }
 
 // Path returns the path of a file in the machine's directory.

@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// Neutron is a Neutron API without authentication, as tests look at it: over
-// HTTP, with none of the product's own client.
+// Neutron is a Neutron API as tests look at it: over HTTP, with none of the
+// product's own client.
 type Neutron struct {
 	base   string
 	client *http.Client
+	login  *login // nil: it wants no authentication
 }
 
 // Port is a port as the API tells it.
@@ -54,6 +55,8 @@ type Subnet struct {
 	Gateway   string `json:"gateway_ip"`
 	PoolID    string `json:"subnetpool_id"`
 	DHCP      bool   `json:"enable_dhcp"`
+
+	Description string `json:"description"`
 }
 
 // Resource is any other resource: what all have.
@@ -64,15 +67,21 @@ type Resource struct {
 	Description string `json:"description"`
 }
 
-// NewNeutron is the API at an address of the machine.
+// NewNeutron is the API at an address of the machine, without authentication.
 func NewNeutron(m *Machine, address string) *Neutron {
-	return &Neutron{
-		base: "http://" + address + "/v2.0/",
-		client: &http.Client{
-			Timeout:   10 * time.Second,
-			Transport: &http.Transport{DialContext: m.Dial, DisableKeepAlives: true},
-		},
-	}
+	return &Neutron{base: "http://" + address + "/v2.0/", client: clientOn(m, 10*time.Second)}
+}
+
+// NewCloudNeutron is the API at a URL as the machine reaches it, for a user of
+// Keystone's.
+func NewCloudNeutron(m *Machine, url string, c Credentials) *Neutron {
+	// A cloud on one busy machine takes seconds for what others do at once.
+	client := clientOn(m, 2*time.Minute)
+	return &Neutron{base: url + "/v2.0/", client: client, login: &login{Credentials: c, client: client}}
+}
+
+func clientOn(m *Machine, timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, Transport: &http.Transport{DialContext: m.Dial, DisableKeepAlives: true}}
 }
 
 // Networks lists the networks.
@@ -103,6 +112,11 @@ func (n *Neutron) Post(ctx context.Context, path string, body any) error {
 // Put updates a resource: Put(ctx, "subnets/ID", {"subnet": {...}}).
 func (n *Neutron) Put(ctx context.Context, path string, body any) error {
 	return n.do(ctx, http.MethodPut, path, body, nil)
+}
+
+// Delete removes a resource: Delete(ctx, "subnets/ID").
+func (n *Neutron) Delete(ctx context.Context, path string) error {
+	return n.do(ctx, http.MethodDelete, path, nil, nil)
 }
 
 // Get reads a resource into answer.
@@ -141,6 +155,13 @@ func (n *Neutron) do(ctx context.Context, method, path string, body, answer any)
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if n.login != nil {
+		token, err := n.login.token(ctx)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("X-Auth-Token", token)
+	}
 	resp, err := n.client.Do(req)
 	if err != nil {
 		return err
