@@ -51,6 +51,8 @@ const neutronListen = "127.0.0.1:9696"
 
 const (
 	kuryrReady = 15 * time.Second
+	// cloudReady is longer than a busy cloud takes for a token and a look at it.
+	cloudReady = time.Minute
 	// kuryrStops is longer than the deadline of any call in flight.
 	kuryrStops = 30 * time.Second
 )
@@ -99,7 +101,11 @@ func (k *Kuryr) Start(ctx context.Context) error {
 		return err
 	}
 	k.proc = p
-	return p.waitFor(kuryrReady, func() error { return k.Ready(ctx) })
+	patience := kuryrReady
+	if k.cloud != nil {
+		patience = cloudReady
+	}
+	return p.waitFor(patience, func() error { return k.Ready(ctx) })
 }
 
 // Stop ends the daemon as an operator does.

@@ -22,16 +22,17 @@ type Neutron struct {
 
 // Port is a port as the API tells it.
 type Port struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	NetworkID   string `json:"network_id"`
-	MAC         string `json:"mac_address"`
-	Status      string `json:"status"`
-	DeviceOwner string `json:"device_owner"`
-	DeviceID    string `json:"device_id"`
-	Host        string `json:"binding:host_id"`
-	VIFType     string `json:"binding:vif_type"`
-	Description string `json:"description"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	NetworkID   string   `json:"network_id"`
+	MAC         string   `json:"mac_address"`
+	Status      string   `json:"status"`
+	DeviceOwner string   `json:"device_owner"`
+	DeviceID    string   `json:"device_id"`
+	Host        string   `json:"binding:host_id"`
+	VIFType     string   `json:"binding:vif_type"`
+	Description string   `json:"description"`
+	Groups      []string `json:"security_groups"`
 	FixedIPs    []struct {
 		SubnetID string `json:"subnet_id"`
 		Address  string `json:"ip_address"`
@@ -104,9 +105,10 @@ func (n *Neutron) Ports(ctx context.Context, network string) ([]Port, error) {
 	return list[Port](ctx, n, "ports", filter("network_id", network))
 }
 
-// Post creates a resource: Post(ctx, "subnets", {"subnet": {...}}).
-func (n *Neutron) Post(ctx context.Context, path string, body any) error {
-	return n.do(ctx, http.MethodPost, path, body, nil)
+// Post creates a resource, which it reads into answer unless that is nil:
+// Post(ctx, "subnets", {"subnet": {...}}, nil).
+func (n *Neutron) Post(ctx context.Context, path string, body, answer any) error {
+	return n.do(ctx, http.MethodPost, path, body, answer)
 }
 
 // Put updates a resource: Put(ctx, "subnets/ID", {"subnet": {...}}).

@@ -19,6 +19,10 @@ const (
 	many = 64
 )
 
+// impatient is the setting of every Kuryr here: what a Neutron on the same
+// machine has not done 2 s after its answer was lost it never will.
+const impatient = "lost_request_timeout = 2\n"
+
 // take returns a machine of the plain kind, an idle one or a new one.
 func (f *machines) take(ctx context.Context) (*host, error) {
 	f.mu.Lock()
@@ -31,7 +35,7 @@ func (f *machines) take(ctx context.Context) (*host, error) {
 	if err := f.build(ctx); err != nil {
 		return nil, err
 	}
-	return startHost(ctx, f.binary, testkit.KuryrOptions{})
+	return f.start(ctx, testkit.KuryrOptions{})
 }
 
 // special returns a new machine, whose Kuryr has these options.
@@ -41,7 +45,16 @@ func (f *machines) special(ctx context.Context, o testkit.KuryrOptions) (*host, 
 	if err := f.build(ctx); err != nil {
 		return nil, err
 	}
-	return startHost(ctx, f.binary, o)
+	return f.start(ctx, o)
+}
+
+func (f *machines) start(ctx context.Context, o testkit.KuryrOptions) (*host, error) {
+	m, err := testkit.NewMachine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.Config = impatient + o.Config
+	return startHost(ctx, m, f.binary, o)
 }
 
 // bare returns a new machine that has an engine and no Kuryr yet.
@@ -51,7 +64,11 @@ func (f *machines) bare(ctx context.Context) (*host, error) {
 	if err := f.build(ctx); err != nil {
 		return nil, err
 	}
-	return startEngine(ctx)
+	m, err := testkit.NewMachine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return startEngine(ctx, m)
 }
 
 // engineless returns a new machine that has neither an engine nor a Kuryr.

@@ -42,7 +42,7 @@ func newFaultyHost(t *testing.T, start func(context.Context) (*host, error)) (*h
 	// A Neutron that is not Kuryr's own has no default pool until an operator makes one.
 	fail(testkit.NewNeutron(h.machine, server.Address).Post(t.Context(), "subnetpools", object{"subnetpool": object{
 		"name": "kuryr", "prefixes": []string{"10.94.0.0/16"}, "default_prefixlen": 24,
-	}}))
+	}}, nil))
 	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, server.Address)
 	fail(err)
 	h.kuryr, err = testkit.StartKuryr(t.Context(), h.machine, fleet.binary, testkit.KuryrOptions{

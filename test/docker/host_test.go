@@ -23,32 +23,25 @@ type host struct {
 
 	t      *testing.T
 	before testkit.Inventory
+	after  *[]func() // what a test wants done when its containers and networks are gone
+	closed func()    // called when the host is no more; may be nil
 }
 
-// startEngine makes a machine with an engine.
-func startEngine(ctx context.Context) (*host, error) {
-	m, err := testkit.NewMachine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	h := &host{machine: m}
+// startEngine makes of a machine a host with an engine.
+func startEngine(ctx context.Context, m *testkit.Machine) (h *host, err error) {
+	h = &host{machine: m}
 	if h.engine, err = testkit.StartEngine(ctx, m, testkit.EngineOptions{}); err != nil {
 		return nil, errors.Join(err, h.close(ctx))
 	}
 	return h, nil
 }
 
-// impatient is the setting of every Kuryr here: what a Neutron on the same
-// machine has not done 2 s after its answer was lost it never will.
-const impatient = "lost_request_timeout = 2\n"
-
-// startHost makes a machine with an engine and a Kuryr.
-func startHost(ctx context.Context, binary string, o testkit.KuryrOptions) (*host, error) {
-	h, err := startEngine(ctx)
+// startHost makes of a machine a host with an engine and a Kuryr.
+func startHost(ctx context.Context, m *testkit.Machine, binary string, o testkit.KuryrOptions) (*host, error) {
+	h, err := startEngine(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	o.Config = impatient + o.Config
 	if h.kuryr, err = testkit.StartKuryr(ctx, h.machine, binary, o); err != nil {
 		return nil, errors.Join(err, h.close(ctx))
 	}
@@ -63,7 +56,11 @@ func (h *host) close(ctx context.Context) error {
 	if h.kuryr != nil {
 		errs = append(errs, h.kuryr.Close())
 	}
-	return errors.Join(append(errs, h.machine.Close(ctx))...)
+	err := errors.Join(append(errs, h.machine.Close(ctx))...)
+	if h.closed != nil {
+		h.closed()
+	}
+	return err
 }
 
 // newHost gives a test a machine, and takes it back, clean, when it is over.
@@ -116,10 +113,13 @@ func (h *host) begin(t *testing.T, patience time.Duration, release func(*host)) 
 		h.discard(t)
 		t.Fatal(err)
 	}
-	h.before = before
+	h.before, h.after = before, new([]func())
 	t.Cleanup(func() {
 		h.removeAll()
 		h.kuryr.AssertNothingLeft(t, h.before, patience)
+		for _, f := range *h.after {
+			f()
+		}
 		if !t.Failed() {
 			release(h)
 			return

@@ -9,7 +9,7 @@
 //
 // Each test has a machine to itself (see testkit.Machine), on which a Docker
 // engine and a Kuryr run, and gives it back as it found it: that nothing is
-// left is checked after every test, within 5 seconds.
+// left is checked after every test.
 package docker
 
 import (

@@ -1,17 +1,15 @@
 package docker
 
 import (
-	"net/url"
+	"context"
 	"testing"
 	"time"
-
-	"kuryr/internal/testkit"
 )
 
 // Security groups, as Neutron's users set them, decide about the packets of
 // running containers; each change is in force within moments.
 func TestSecurityGroups(t *testing.T) {
-	h := newSpecialHost(t, testkit.KuryrOptions{})
+	h := newHost(t)
 	n := h.network("net", "--subnet", "10.60.0.0/24", "--ipv6", "--subnet", "fd60::/64")
 	web, client := n.run("web"), n.run("client")
 	port := n.port(web.ip4())
@@ -28,7 +26,7 @@ func TestSecurityGroups(t *testing.T) {
 	h.permit(fields{"security_group_id": group, "direction": "ingress", "ethertype": "IPv4", "protocol": "icmp", "remote_ip_prefix": client.ip4() + "/32"})
 	client.reaches(web.ip4())
 	client.isCutOff(web.ip6())
-	h.permit(fields{"security_group_id": group, "direction": "ingress", "ethertype": "IPv6", "protocol": "ipv6-icmp", "remote_group_id": h.groupID("default")})
+	h.permit(fields{"security_group_id": group, "direction": "ingress", "ethertype": "IPv6", "protocol": "ipv6-icmp", "remote_group_id": n.port(client.ip4()).Groups[0]})
 	client.reaches(web.ip6())
 
 	h.setPort(port.ID, fields{"security_groups": []string{h.securityGroup("closed")}})
@@ -42,25 +40,6 @@ func TestSecurityGroups(t *testing.T) {
 	client.isCutOff(web.ip4())
 	h.setPort(port.ID, fields{"security_groups": []string{}, "port_security_enabled": false})
 	client.reaches(web.ip4())
-}
-
-// A port that is administratively down passes nothing, and says so.
-func TestAdminStateDown(t *testing.T) {
-	h := newHost(t)
-	n := h.network("net", "--subnet", "10.61.0.0/24")
-	a, b := n.run("alice"), n.run("bob")
-	port := n.port(a.ip4())
-	b.reaches(a.ip4())
-	h.setPort(port.ID, fields{"admin_state_up": false})
-	b.isCutOffSoon(a.ip4())
-	if got := n.port(a.ip4()).Status; got != "DOWN" {
-		t.Errorf("the port's status is %s, want DOWN", got)
-	}
-	h.setPort(port.ID, fields{"admin_state_up": true})
-	b.reaches(a.ip4())
-	if got := n.port(a.ip4()).Status; got != "ACTIVE" {
-		t.Errorf("the port's status is %s, want ACTIVE", got)
-	}
 }
 
 // A container sends from its port's addresses only, until its port may use others.
@@ -91,35 +70,29 @@ func (h *host) setPort(id string, f fields) {
 }
 
 // securityGroup makes a group that permits what goes out, and returns its ID.
+// It is gone after the test.
 func (h *host) securityGroup(name string) string {
 	h.t.Helper()
-	if err := h.kuryr.Neutron.Post(h.t.Context(), "security-groups", fields{"security_group": fields{"name": name}}); err != nil {
+	var answer struct {
+		Group struct{ ID string } `json:"security_group"`
+	}
+	if err := h.kuryr.Neutron.Post(h.t.Context(), "security-groups", fields{"security_group": fields{"name": name}}, &answer); err != nil {
 		h.t.Fatal(err)
 	}
-	return h.groupID(name)
+	*h.after = append(*h.after, func() {
+		if err := h.kuryr.Neutron.Delete(context.Background(), "security-groups/"+answer.Group.ID); err != nil {
+			h.t.Error(err)
+		}
+	})
+	return answer.Group.ID
 }
 
 // permit makes a rule of a security group.
 func (h *host) permit(rule fields) {
 	h.t.Helper()
-	if err := h.kuryr.Neutron.Post(h.t.Context(), "security-group-rules", fields{"security_group_rule": rule}); err != nil {
+	if err := h.kuryr.Neutron.Post(h.t.Context(), "security-group-rules", fields{"security_group_rule": rule}, nil); err != nil {
 		h.t.Fatal(err)
 	}
-}
-
-// groupID returns the ID of the only security group of a name.
-func (h *host) groupID(name string) string {
-	h.t.Helper()
-	var answer struct {
-		Groups []struct{ ID string } `json:"security_groups"`
-	}
-	if err := h.kuryr.Neutron.Get(h.t.Context(), "security-groups?"+url.Values{"name": {name}}.Encode(), &answer); err != nil {
-		h.t.Fatal(err)
-	}
-	if len(answer.Groups) != 1 {
-		h.t.Fatalf("there are %d security groups %q, want one", len(answer.Groups), name)
-	}
-	return answer.Groups[0].ID
 }
 
 // isCutOffSoon checks that the container gets no answer from an address, once
