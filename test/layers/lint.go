@@ -12,6 +12,7 @@ import (
 var linters = [][]string{
 	{"gofmt", "-l", "cmd", "internal", "test"},
 	{"go", "vet", "./..."},
+	{"go", "vet", "-tags=openstack", "./test/..."},
 	{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."},
 }
 

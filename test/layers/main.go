@@ -6,7 +6,7 @@
 //	unit        the packages that need nothing but Go
 //	namespaces  the packages that stand on the lab of network namespaces (root)
 //	e2e         the suites under test/, with a real Docker engine (root)
-//	openstack   those under test/openstack/, on the lab, which must be up (root)
+//	openstack   those under test/openstack/, and test/docker once more, on the lab, which must be up (root)
 //
 // A skipped test, and a layer in which nothing ran, count as failures: what
 // was not run is not known to work.
@@ -41,6 +41,12 @@ func (r result) String() string {
 
 func (r result) ok() bool { return r.failed == 0 && r.skipped == 0 && r.passed > 0 }
 
+// and counts two results as one.
+func (r result) and(other result) result {
+	r.passed, r.failed, r.skipped = r.passed+other.passed, r.failed+other.failed, r.skipped+other.skipped
+	return r
+}
+
 // layers by name.
 var layers = map[string]func(context.Context) (result, error){
 	"lint": lint,
@@ -56,7 +62,12 @@ var layers = map[string]func(context.Context) (result, error){
 		if err := os.Setenv(cloud.Variable, cloud.DefaultDir); err != nil {
 			return result{}, err
 		}
-		return suites(ctx, true)
+		proof, err := suites(ctx, true)
+		if err != nil || !proof.ok() {
+			return proof, err // nothing works on a lab that doesn't
+		}
+		docker, err := goTest(ctx, "-timeout=25m", "-tags=openstack", "./test/docker")
+		return proof.and(docker), err
 	},
 }
 
@@ -96,7 +107,7 @@ func summarize(all []result) int {
 	fmt.Println()
 	for _, r := range all {
 		fmt.Println(r)
-		sum.passed, sum.failed, sum.skipped = sum.passed+r.passed, sum.failed+r.failed, sum.skipped+r.skipped
+		sum = sum.and(r)
 		if !r.ok() {
 			code = 1
 		}

@@ -1,0 +1,182 @@
+//go:build openstack
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"kuryr/internal/testkit"
+	"kuryr/test/openstack/cloud"
+)
+
+// The southbound of this build: the lab's Keystone and Neutron. Its compute
+// hosts are the machines, so no more tests run at once than there are hosts.
+const (
+	// gone is how long removals may take to arrive everywhere: a cloud on one
+	// busy machine takes a second for each call.
+	gone = time.Minute
+	// many is how many containers start at once where a test is about that. A
+	// Neutron of this size makes two ports a second, and Docker's calls have 20 s.
+	many = 8
+)
+
+// vifType is the binding:vif_type of the lab's ports.
+var vifType = map[cloud.Mechanism]string{
+	cloud.OVN: "ovs", cloud.OVS: "ovs", cloud.OVSHybrid: "ovs", cloud.LinuxBridge: "bridge",
+}[openLab().Mechanism]
+
+// openLab reads which lab the tests are to use. It is up, or no test can run.
+var openLab = sync.OnceValue(func() *cloud.Lab {
+	l, err := cloud.Open(os.Getenv(cloud.Variable))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+	return l
+})
+
+// slots are the compute hosts that nobody uses.
+var slots = newSlots(openLab().Hosts)
+
+type slotQueue struct{ free chan string }
+
+func newSlots(hosts []string) slotQueue {
+	q := slotQueue{free: make(chan string, len(hosts))}
+	for _, h := range hosts {
+		q.free <- h
+	}
+	return q
+}
+
+// take returns a host with a Kuryr of the plain kind: one that idles, or one
+// that is started on a machine that nobody uses. It waits for either.
+func (f *machines) take(ctx context.Context) (*host, error) {
+	for {
+		if h := f.popIdle(); h != nil {
+			return h, nil
+		}
+		select {
+		case name := <-slots.free:
+			return f.start(ctx, name, testkit.KuryrOptions{})
+		case <-time.After(100 * time.Millisecond): // a host may idle again
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// special returns a host whose Kuryr has these options. An idle host makes room.
+func (f *machines) special(ctx context.Context, o testkit.KuryrOptions) (*host, error) {
+	for {
+		if h := f.popIdle(); h != nil {
+			if err := h.closeInTime(); err != nil {
+				return nil, err
+			}
+		}
+		select {
+		case name := <-slots.free:
+			return f.start(ctx, name, o)
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (f *machines) popIdle() *host {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.idle) == 0 {
+		return nil
+	}
+	h := f.idle[0]
+	f.idle = slices.Delete(f.idle, 0, 1)
+	return h
+}
+
+// start starts an engine and a Kuryr on a compute host.
+func (f *machines) start(ctx context.Context, name string, o testkit.KuryrOptions) (*host, error) {
+	back := func() { slots.free <- name }
+	binary, err := f.built(ctx)
+	if err != nil {
+		back()
+		return nil, err
+	}
+	lab := openLab()
+	m, err := testkit.GuestMachine(ctx, cloud.Namespace(name), filepath.Join(lab.Dir, name, "test"))
+	if err != nil {
+		back()
+		return nil, err
+	}
+	o.Name = "kuryr-" + name
+	o.Cloud = cloudOf(lab, name, m)
+	if err := ensureDefaultPools(ctx, o.Cloud.Neutron); err != nil {
+		back()
+		return nil, err
+	}
+	h, err := startHost(ctx, m, binary, o)
+	if err != nil {
+		back()
+		return nil, err
+	}
+	h.closed = back
+	return h, nil
+}
+
+// built is the path of the binary, which it builds at first.
+func (f *machines) built(ctx context.Context) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.build(ctx)
+	return f.binary, err
+}
+
+// cloudOf is the lab as the Kuryr of a compute host needs it.
+func cloudOf(lab *cloud.Lab, name string, m *testkit.Machine) *testkit.Cloud {
+	c := &testkit.Cloud{
+		Host: name,
+		Neutron: testkit.NewCloudNeutron(m, cloud.NetworkURL, testkit.Credentials{
+			AuthURL: cloud.AuthURL, User: cloud.Kuryr.User, Password: cloud.Kuryr.Password, Project: cloud.Kuryr.Project,
+		}),
+		Config: fmt.Sprintf("[neutron]\nauth_type = password\nauth_url = %s\nusername = %s\npassword = %s\nproject_name = %s\n"+
+			"user_domain_name = Default\nproject_domain_name = Default\nregion_name = %s\n",
+			cloud.AuthURL, cloud.Kuryr.User, cloud.Kuryr.Password, cloud.Kuryr.Project, cloud.Region),
+	}
+	if lab.Mechanism.UsesOVS() {
+		c.OVSDB = lab.OVSDB(name)
+		c.Config += "[ovs]\novsdb_connection = " + c.OVSDB + "\n"
+	}
+	return c
+}
+
+// poolsMade guards ensureDefaultPools: hosts start beside each other.
+var poolsMade sync.Mutex
+
+// ensureDefaultPools makes what an operator makes once in a cloud: the
+// subnetpools that networks without a --subnet are cut from.
+func ensureDefaultPools(ctx context.Context, n *testkit.Neutron) error {
+	poolsMade.Lock()
+	defer poolsMade.Unlock()
+	have, err := n.SubnetPools(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name, spec := range map[string]fields{
+		"kuryr":  {"name": "kuryr", "prefixes": []string{"10.96.0.0/12"}, "default_prefixlen": 24},
+		"kuryr6": {"name": "kuryr6", "prefixes": []string{"fd96::/48"}, "default_prefixlen": 64},
+	} {
+		if slices.ContainsFunc(have, func(r testkit.Resource) bool { return r.Name == name }) {
+			continue
+		}
+		errs = append(errs, n.Post(ctx, "subnetpools", fields{"subnetpool": spec}, nil))
+	}
+	return errors.Join(errs...)
+}
