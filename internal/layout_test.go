@@ -63,7 +63,7 @@ var allowed = map[string]struct {
 }{
 	"courier":            {nil, "the domain knows no protocol and no kernel: what it needs it declares"},
 	"observe":            {nil, "key names are a leaf"},
-	"config":             {nil, "settings are read by daemon and cli, which hand each room its own Options"},
+	"config":             {[]string{"observe"}, "settings are read by daemon and cli, which hand each room its own Options"},
 	"docker":             {[]string{"courier", "observe"}, "a north room meets the south only through the courier"},
 	"journal":            {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
 	"neutron":            {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"kuryr/internal/observe"
 )
 
 // The limits that values are checked against.
@@ -20,10 +22,12 @@ const (
 	maxSocketPath = 103 // the smallest sun_path among Unix systems is 104 with its NUL
 	minSeconds    = 1
 	maxSeconds    = 300
+	maxCount      = 1000
 )
 
 // store checks text and puts it into field, a pointer to one of Config's
-// fields: *string, *bool, or *time.Duration for whole seconds.
+// fields: *string, *observe.Secret, *bool, *int for a number of things, or
+// *time.Duration for whole seconds.
 func store(field any, check func(string) *fault, text string) *fault {
 	if strings.Contains(text, "\n") {
 		return invalid("its value goes on in the next line").
@@ -45,6 +49,14 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 	switch p := field.(type) {
 	case *string:
 		*p = text
+	case *observe.Secret:
+		*p = observe.Secret(text)
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxCount {
+			return invalid("%q is not a whole number from 1 to %d", text, maxCount)
+		}
+		*p = n
 	case *bool:
 		v, ok := parseBool(text)
 		if !ok {
@@ -63,9 +75,13 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 	return nil
 }
 
-// show is the inverse of store.
+// show is the inverse of store, but for secrets.
 func show(field any) string {
 	switch p := field.(type) {
+	case *observe.Secret:
+		return p.String()
+	case *int:
+		return strconv.Itoa(*p)
 	case *bool:
 		return strconv.FormatBool(*p)
 	case *time.Duration:
@@ -287,13 +303,3 @@ func plainURL(s string) (*url.URL, *fault) {
 	}
 	return u, nil
 }
-
-// authType checks keystoneauth's auth_type.
-func authType(s string) *fault {
-	if s == "" || s == "none" {
-		return nil
-	}
-	return unsupported("authentication by %q is not supported by this version", s).withHint(hintNoAuth)
-}
-
-const hintNoAuth = "set auth_type = none with endpoint_override, or leave both out to use the embedded Neutron"

@@ -55,10 +55,10 @@ type Config struct {
 	EnableDHCP bool
 	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.
 	DefaultPoolV4, DefaultPoolV6 string
-	// AuthType is "" (the embedded Neutron) or "none" (the Neutron at EndpointOverride, without authentication).
-	AuthType string
-	// EndpointOverride is the URL of a Neutron without authentication; set exactly when AuthType is "none".
-	EndpointOverride string
+	// Cloud is how a real Neutron is reached; without one (Cloud.Real) the embedded Neutron is used.
+	Cloud Cloud
+	// AuthSection names the section of the file that holds the credentials. Empty: neutron.
+	AuthSection string
 }
 
 // Sources is where settings come from. In order of precedence: flags, the

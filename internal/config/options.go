@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"kuryr/internal/observe"
 )
 
 // Option is one setting that has an effect.
@@ -10,14 +12,31 @@ type Option struct {
 	Section, Name string   // in kuryr.conf
 	Aliases       []string // other names of the same section, accepted without a word
 	Env           string   // environment variable, besides EnvName; may be empty
+	EnvAliases    []string // other variables, accepted without a word
 	Flag          string   // command line flag without its dashes; may be empty
 	Value         string   // what a value looks like, for help and reference
 	Default       string   // as it would be written in the file
 	DefaultNote   string   // says what the default is where Default can't
 	Doc           string   // one or more sentences; the first is the flag's help
 
-	field func(*Config) any // what store and show take
-	check func(string) *fault
+	field  func(*Config) any // what store and show take
+	check  func(string) *fault
+	effect effect
+	moved  bool // auth_section names the section it is in
+}
+
+// Secret reports whether nobody may see the option's value.
+func (o Option) Secret() bool {
+	_, ok := o.field(new(Config)).(*observe.Secret)
+	return ok
+}
+
+// Envs are all variables but EnvName, the one that wins first.
+func (o Option) Envs() []string {
+	if o.Env == "" {
+		return nil
+	}
+	return append([]string{o.Env}, o.EnvAliases...)
 }
 
 // EnvName is the variable that oslo.config reads for the option:
@@ -38,7 +57,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions())
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions(), cloudOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.
@@ -149,27 +168,17 @@ func bindingOptions() []Option {
 
 // neutronOptions are about Neutron and what is made in it.
 func neutronOptions() []Option {
-	const section = "neutron"
 	return []Option{{
-		Section: section, Name: "enable_dhcp", Value: "BOOLEAN", Default: "true",
+		Section: neutronSection, Name: "enable_dhcp", Value: "BOOLEAN", Default: "true",
 		Doc:   "Set `enable_dhcp` on the subnets that Kuryr makes.",
 		field: func(c *Config) any { return &c.EnableDHCP },
 	}, {
-		Section: section, Name: "default_subnetpool_v4", Value: "NAME", Default: "kuryr",
+		Section: neutronSection, Name: "default_subnetpool_v4", Value: "NAME", Default: "kuryr",
 		Doc:   "Subnetpool from which IPv4 subnets are cut when `docker network create` names none.",
 		field: func(c *Config) any { return &c.DefaultPoolV4 }, check: name(maxName),
 	}, {
-		Section: section, Name: "default_subnetpool_v6", Value: "NAME", Default: "kuryr6",
+		Section: neutronSection, Name: "default_subnetpool_v6", Value: "NAME", Default: "kuryr6",
 		Doc:   "Subnetpool from which IPv6 subnets are cut when `docker network create --ipv6` names none.",
 		field: func(c *Config) any { return &c.DefaultPoolV6 }, check: name(maxName),
-	}, {
-		Section: section, Name: "auth_type", Aliases: []string{"auth_plugin"}, Value: "none", DefaultNote: "the embedded Neutron",
-		Doc: "How to authenticate to Neutron. Unset, the embedded Neutron is used; " +
-			"`none` uses the Neutron at `endpoint_override`, without authentication. Other types are not supported by this version.",
-		field: func(c *Config) any { return &c.AuthType }, check: authType,
-	}, {
-		Section: section, Name: "endpoint_override", Aliases: []string{"endpoint", "url"}, Value: "URL", DefaultNote: "the embedded Neutron",
-		Doc:   "URL of a Neutron that asks for no authentication, such as `http://127.0.0.1:9696`. It goes with `auth_type = none`.",
-		field: func(c *Config) any { return &c.EndpointOverride }, check: endpoint,
 	}}
 }

@@ -24,6 +24,10 @@ type Options struct {
 	Log     *slog.Logger // required
 	Version string       // as the admin API tells it
 	Ready   func()       // called once, when all sockets are served; may be nil
+	// Load reads the configuration anew, for the cloud's credentials. nil: they stay.
+	Load func() (config.Config, error)
+	// Reload asks for that, and for a new token, at each value.
+	Reload <-chan os.Signal // may be nil
 }
 
 // daemon is one run. Its fields are set while it starts, by one goroutine, and
