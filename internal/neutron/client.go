@@ -16,7 +16,8 @@ type Options struct {
 	// Endpoint is the URL of a Neutron without authentication, with or without
 	// its "v2.0/". Required without a Cloud.
 	Endpoint string
-	// Transport carries the requests. nil: connections of the client's own.
+	// Transport carries the requests. nil: connections of the client's own, with
+	// a Cloud's TLS files.
 	Transport http.RoundTripper
 	// Cloud returns the settings of a cloud, which are asked for again at each
 	// authentication. nil: there is none.
@@ -58,8 +59,12 @@ func New(o Options) (*Client, error) {
 // that what is wrong with them is told at once.
 func newCloudClient(o Options) (*Client, error) {
 	t := &trust{}
+	var way http.RoundTripper = t
+	if o.Transport != nil {
+		way = o.Transport
+	}
 	s := &session{source: o.Cloud, trust: t, log: o.Log, warned: map[string]bool{},
-		keys: &keystone{transport: &wire{next: t, log: o.Log, server: "keystone"}, log: o.Log}}
+		keys: &keystone{transport: &wire{next: way, log: o.Log, server: "keystone"}, log: o.Log}}
 	cloud, err := s.read()
 	if err != nil {
 		return nil, err
@@ -70,7 +75,7 @@ func newCloudClient(o Options) (*Client, error) {
 	if _, err := t.use(cloud.tlsFiles()); err != nil {
 		return nil, err
 	}
-	s.next = newLimit(&wire{next: t, log: o.Log, server: "neutron"}, cloud.MaxRequests)
+	s.next = newLimit(&wire{next: way, log: o.Log, server: "neutron"}, cloud.MaxRequests)
 	g := &gate{next: s}
 	return &Client{
 		api:      newService(sessionBase, newHTTPClient(g, cloud.Timeout)),

@@ -45,6 +45,10 @@ func TestEmbeddedOverTCP(t *testing.T) {
 	}, neutrontest.Options{Host: testHost})
 }
 
+func TestEmbeddedBehindKeystone(t *testing.T) {
+	neutrontest.Run(t, func(t *testing.T) courier.Neutron { return newLab(t).ready(byPassword) }, neutrontest.Options{Host: testHost})
+}
+
 // One port made and deleted, with all that an attachment needs of it.
 func BenchmarkPortInProcess(b *testing.B) {
 	c, err := neutron.New(neutron.Options{

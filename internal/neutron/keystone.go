@@ -99,6 +99,7 @@ func (k *keystone) times(g *grant, t keystoneToken, given bool) {
 	} else if skew := g.at.Sub(t.IssuedAt); skew.Abs() > maxSkew {
 		k.log.Warn("the clocks of this host and of Keystone differ", "by", skew.Truncate(time.Second))
 	}
+	life = max(life, authPause) // Keystone, whatever its clock, has just said that it is good
 	g.expires = g.at.Add(life)
 	g.renew = g.expires.Add(-min(earlyRenewal, life/4))
 }
@@ -162,12 +163,16 @@ func (l login) refuse(kind courier.Kind, public, hint string, err error) error {
 // server says may be anything.
 func (l login) explain(err error) error {
 	var refused gophercloud.ErrUnexpectedResponseCode
+	var transport *url.Error
+	if errors.As(err, &transport) {
+		err = transport.Err
+	}
 	switch {
 	case errors.As(err, &refused):
 		return l.explainAnswer(refused)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return l.refuse(courier.Unavailable, "it did not answer in time", "see that Keystone answers there", nil)
-	case connectionLost(err):
+	case transport != nil, connectionLost(err):
 		kind, why, hint := unreached(err, "see that Keystone answers there")
 		return l.refuse(kind, "it cannot be reached: "+why, hint, nil)
 	}
@@ -222,5 +227,5 @@ func (l login) denied() (public, hint string) {
 	if s := l.auth.Scope; s != nil {
 		project = " in project " + s.ProjectName + s.ProjectID + s.TrustID
 	}
-	return "it refuses user " + line(user) + line(project), "check the password, the names and domains of user and project, and that the user has a role in it"
+	return line("it refuses user " + user + project), "check the password, the names and domains of user and project, and that the user has a role in it"
 }

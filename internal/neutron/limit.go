@@ -66,7 +66,7 @@ func retryAny(ctx context.Context, _, _ string, _ *gophercloud.RequestOpts, err 
 
 func retryIf(ctx context.Context, harmless bool, err error, failures uint) error {
 	var ours *courier.Error
-	if failures > maxRetries || ctx.Err() != nil || errors.As(err, &ours) {
+	if failures > maxRetries || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ours) {
 		return err
 	}
 	pause := retryPause << (failures - 1)

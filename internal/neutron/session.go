@@ -108,7 +108,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 func (s *session) send(req *http.Request, g *grant) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	var err error
-	out.URL, err = g.base.Parse(strings.TrimPrefix(req.URL.String(), sessionBase))
+	out.URL, err = url.Parse(g.base.String() + strings.TrimPrefix(req.URL.String(), sessionBase)) // ".." may be a tag
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -198,7 +198,8 @@ func (r *renewal) wait(ctx context.Context) (*grant, error) {
 	case <-r.done:
 		return r.grant, r.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, &courier.Error{Kind: courier.Unavailable, Op: "authenticate with", Subject: "Keystone", Public: "it did not answer in time",
+			Hint: "see that Keystone answers", Err: ctx.Err()}
 	}
 }
 
@@ -213,7 +214,10 @@ func (s *session) authenticate(ctx context.Context) (*grant, error) {
 		return nil, err
 	}
 	if _, err := s.trust.use(cloud.tlsFiles()); err != nil {
-		return nil, err
+		if s.where() == "" {
+			return nil, err
+		}
+		s.log.Warn("the TLS files could not be read again; the last ones are used", observe.Err, err)
 	}
 	if err := s.recall(cloud); err != nil {
 		return nil, err
