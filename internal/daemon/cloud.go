@@ -28,12 +28,12 @@ func (d *daemon) openCloud(ctx context.Context) (err error) {
 		return err
 	}
 	d.probe = &probe{ask: d.neutron.Ping}
-	err = d.checkCloud(ctx, firstCheck)
-	if err != nil && courier.KindOf(err) != courier.Unavailable {
-		return err
+	why := d.checkCloud(ctx, firstCheck)
+	if why != nil && courier.KindOf(why) != courier.Unavailable || ctx.Err() != nil {
+		return why
 	}
 	d.onClose("the watch over the cloud", d.stopParts)
-	d.running.Go(func() { d.followCloud(d.background, err) })
+	d.running.Go(func() { d.followCloud(d.background, why) })
 	return nil
 }
 

@@ -68,6 +68,9 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	defer d.halt()
 	defer d.close()
 	if err := d.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while it started
+		}
 		return err
 	}
 	return d.serve(ctx)
