@@ -11,6 +11,7 @@ needed=(
 	nftables       # the look at all rules, for what is left behind
 	busybox-static # the image that tests run: no registry is needed
 	iproute2       # ip, for namespaces
+	ethtool        # the look at what an interface offloads
 	iputils-ping   # ping from a namespace
 	util-linux     # nsenter
 	python3-openstackclient # a stock client of the embedded Neutron

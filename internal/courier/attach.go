@@ -273,9 +273,9 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identified bool) erro
 }
 
 func (c *Courier) makeLink(ctx context.Context, r attachmentRecord) error {
-	p := r.plug()
+	p := c.plugOf(r)
 	err := c.Linker.Create(ctx, LinkSpec{HostEnd: p.HostEnd, ContainerEnd: ContainerEnd(r.Port), MAC: r.MAC, MTU: r.MTU,
-		Alias: c.mark(r.Intent).String()})
+		Alias: p.Mark.String()})
 	if err != nil {
 		return err
 	}

@@ -195,6 +195,8 @@ type Plug struct {
 	MTU     int
 	HostEnd string
 	Binding Binding
+	Device  string // device_id: what the port is for
+	Mark    Mark
 }
 
 // Journal keeps what this host owns, durably. The courier writes an entry

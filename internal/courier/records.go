@@ -184,8 +184,10 @@ func (r *attachmentRecord) take(p Port) {
 	r.Addresses = addresses
 }
 
-func (r attachmentRecord) plug() Plug {
-	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding}
+// plugOf is all that a Binder needs to plug the link, and to unplug it.
+func (c *Courier) plugOf(r attachmentRecord) Plug {
+	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding,
+		Device: string(r.Endpoint), Mark: c.mark(r.Intent)}
 }
 
 // durability says what a record must survive.

@@ -141,7 +141,7 @@ func (c *Client) unreachable(err error) error {
 		public = "nobody serves that socket"
 	case errors.Is(err, fs.ErrPermission):
 		public = "permission denied"
-	case !errors.Is(err, context.DeadlineExceeded):
+	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
 		public = err.Error()
 	}
 	return &courier.Error{
@@ -167,13 +167,12 @@ func (c *Client) transact(ctx context.Context, ops ...ovsdb.Operation) ([]ovsdb.
 			return nil, lost
 		}
 		var results []ovsdb.OperationResult
-		if results, err = s.client.Transact(ctx, ops...); err == nil {
+		if results, err = s.transact(ctx, ops); err == nil {
 			return results, nil
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || s.connected() {
 			break
 		}
-		s.lost.Store(true)
 	}
 	return nil, c.unreachable(err)
 }

@@ -21,6 +21,11 @@ func holds(port string) ovsdb.Condition {
 	return ovsdb.NewCondition("ports", ovsdb.ConditionIncludes, ovsdb.UUID{GoUUID: port})
 }
 
+// ours is met by Kuryr's interfaces.
+func ours() ovsdb.Condition {
+	return ovsdb.NewCondition("external_ids", ovsdb.ConditionIncludes, writeMap(map[string]string{keyOwner: owner}))
+}
+
 // bridgeExists fails a transaction unless there is such a bridge. To change
 // one that isn't there would be no failure.
 func bridgeExists(name string) ovsdb.Operation {
@@ -44,6 +49,14 @@ func changePorts(where ovsdb.Condition, how ovsdb.Mutator, port string) ovsdb.Op
 func readUUID(v any) string {
 	id, _ := v.(ovsdb.UUID)
 	return id.GoUUID
+}
+
+func writeMap(m map[string]string) ovsdb.OvsMap {
+	out := ovsdb.OvsMap{GoMap: make(map[any]any, len(m))}
+	for k, v := range m {
+		out.GoMap[k] = v
+	}
+	return out
 }
 
 func readMap(v any) map[string]string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
@@ -118,10 +117,7 @@ func (c *Client) insertOver(ctx context.Context, p Port) (Bridge, string, error)
 
 // insert makes the rows in one transaction, in which an old port goes.
 func (c *Client) insert(ctx context.Context, p Port, old *found) (Bridge, string, error) {
-	ids, err := ovsdb.NewOvsMap(p.externalIDs())
-	if err != nil {
-		return Bridge{}, "", err
-	}
+	ids := writeMap(p.externalIDs())
 	const portName, ifaceName = "newport", "newiface"
 	ops := []ovsdb.Operation{
 		bridgeExists(p.Bridge),
@@ -174,13 +170,9 @@ func (c *Client) DeletePorts(ctx context.Context, names ...string) error {
 // Ports returns all ports of Kuryr's, those of the Python Kuryr with a zero
 // Mark.
 func (c *Client) Ports(ctx context.Context) ([]Port, error) {
-	ours, err := ovsdb.NewOvsMap(map[string]string{keyOwner: owner})
-	if err != nil {
-		return nil, err
-	}
 	results, err := c.transact(ctx, ovsdb.Operation{
 		Op: ovsdb.OperationSelect, Table: "Interface", Columns: []string{"name", "external_ids"},
-		Where: []ovsdb.Condition{ovsdb.NewCondition("external_ids", ovsdb.ConditionIncludes, ours)},
+		Where: []ovsdb.Condition{ours()},
 	})
 	if err := failed(results, err); err != nil {
 		return nil, because("list", "Kuryr's ports of Open vSwitch", err)
@@ -201,40 +193,29 @@ func (c *Client) Ports(ctx context.Context) ([]Port, error) {
 func (c *Client) wait(ctx context.Context, uuid string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchPatience)
 	defer cancel()
-	// The end of a connection is no change of a row.
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
 	for {
 		s, err := c.session(ctx)
 		if err != nil {
 			return err
 		}
-		changed := s.change()
-		if done, err := s.row(uuid).made(); done {
-			return err
+		row, changed := s.row(uuid)
+		if row.err != "" {
+			return &courier.Error{Kind: courier.Unavailable, Op: "make", Subject: "the interface",
+				Public: "ovs-vswitchd could not take it up: " + row.err,
+				Hint:   "ovs-vswitchd has to run in the network namespace that kuryr runs in; see its log"}
+		}
+		if row.ofport > 0 {
+			return nil
 		}
 		select {
 		case <-changed:
-		case <-again.C:
+		case <-s.over:
 		case <-ctx.Done():
 			return &courier.Error{Kind: courier.Unavailable, Op: "wait", Subject: "for ovs-vswitchd",
 				Public: "ovs-vswitchd has not taken it up in time", Err: ctx.Err(),
 				Hint: "see that ovs-vswitchd runs (ovs-appctl version), and its log"}
 		}
 	}
-}
-
-// made tells whether ovs-vswitchd is done with the interface, and how it went.
-func (i *iface) made() (done bool, err error) {
-	switch {
-	case i == nil:
-		return false, nil // not yet in the copy
-	case i.Error != nil && *i.Error != "":
-		return true, &courier.Error{Kind: courier.Unavailable, Op: "make", Subject: "interface " + i.Name,
-			Public: "ovs-vswitchd could not take it up: " + *i.Error,
-			Hint:   "ovs-vswitchd has to run in the network namespace that kuryr runs in; see its log"}
-	}
-	return i.OFPort != nil && *i.OFPort > 0, nil
 }
 
 // found is a port, and the interface of its name, as the database has them.
