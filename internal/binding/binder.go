@@ -6,6 +6,7 @@ import (
 
 	"kuryr/internal/courier"
 	"kuryr/internal/link"
+	"kuryr/internal/ovsdb"
 )
 
 var _ courier.Binder = (*Binder)(nil)
@@ -17,9 +18,18 @@ type Binder struct {
 	forward *forward
 }
 
+// DefaultIntegrationBridge is the Open vSwitch bridge that Neutron's agent and
+// OVN's controller make.
+const DefaultIntegrationBridge = "br-int"
+
 // Options are New's settings.
 type Options struct {
-	Log *slog.Logger // optional
+	// Switches is Open vSwitch's database; nil: vif_type ovs can't be plugged.
+	Switches *ovsdb.Client
+	// IntegrationBridge is where ports go whose binding names no bridge; "":
+	// DefaultIntegrationBridge.
+	IntegrationBridge string
+	Log               *slog.Logger // optional
 }
 
 // plug is how ports of one vif_type are plugged; its methods have the
@@ -38,13 +48,23 @@ func New(links *link.Links, o Options) *Binder {
 		log = slog.New(slog.DiscardHandler)
 	}
 	fwd := newForward(links, log)
-	return &Binder{
+	b := &Binder{
 		forward: fwd,
 		plugs: map[string]plug{
 			"bridge": newBridgePlug(links, fwd, log),
 			"tap":    &tapPlug{links: links},
 		},
 	}
+	if o.Switches != nil {
+		if o.IntegrationBridge == "" {
+			o.IntegrationBridge = DefaultIntegrationBridge
+		}
+		b.plugs["ovs"] = &ovsPlug{
+			links: links, switches: o.Switches, integration: o.IntegrationBridge,
+			hybrid: &hybrid{links: links, forward: fwd, log: log},
+		}
+	}
+	return b
 }
 
 // Check implements courier.Binder.

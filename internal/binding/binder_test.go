@@ -33,7 +33,12 @@ func TestRefused(t *testing.T) {
 		},
 		"unknown": {
 			courier.Binding{VIFType: "hw_veb"}, courier.Unsupported,
-			"cannot plug port PORT: this version has no way to plug vif_type hw_veb", "bridge and tap",
+			"cannot plug port PORT: this version has no way to plug vif_type hw_veb", "bridge, ovs and tap",
+		},
+		"vhostuser": {
+			courier.Binding{VIFType: "vhostuser"}, courier.Unsupported,
+			"cannot plug port PORT: vif_type vhostuser is a socket for a virtual machine's network card (or a DPDK program), not an interface of the kernel",
+			"with another mechanism",
 		},
 		"bad bridge_name": {
 			courier.Binding{VIFType: "bridge", VIFDetails: map[string]any{"bridge_name": "../../etc"}}, courier.Unsupported,
