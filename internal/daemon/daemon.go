@@ -17,6 +17,7 @@ import (
 	"kuryr/internal/link"
 	"kuryr/internal/neutron"
 	"kuryr/internal/observe"
+	"kuryr/internal/ovsdb"
 )
 
 // Options of Run.
@@ -80,7 +81,12 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openNeutron(ctx); err != nil {
 		return err
 	}
-	binder := binding.New(d.links, binding.Options{Log: d.log})
+	switches, err := ovsdb.New(ovsdb.Options{Connection: d.cfg.OVSDBConnection, Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.onClose("the Open vSwitch database", func() error { switches.Close(); return nil })
+	binder := binding.New(d.links, binding.Options{Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
 		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},
