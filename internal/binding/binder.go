@@ -76,6 +76,20 @@ func (b *Binder) Check(port courier.PortID, how courier.Binding) error {
 	return p.check(port, how)
 }
 
+// FailsOpen implements courier.Binder. Neutron's linuxbridge agent sets its
+// rules up some seconds after it has found the device. Open vSwitch lets
+// nothing pass without flows, and the embedded Neutron, which says who it is,
+// drops what it does not know.
+func (b *Binder) FailsOpen(how courier.Binding) bool {
+	return how.VIFType == "bridge" && how.VIFDetails["port_filter"] == true && !byKuryr(how)
+}
+
+// byKuryr tells whether the embedded Neutron bound the port.
+func byKuryr(how courier.Binding) bool {
+	drivers, _ := how.VIFDetails["bound_drivers"].(map[string]any)
+	return drivers["0"] == "kuryr"
+}
+
 // Bind implements courier.Binder. A Bind that fails leaves nothing behind.
 func (b *Binder) Bind(ctx context.Context, p courier.Plug) error {
 	if err := b.Check(p.Port, p.Binding); err != nil {

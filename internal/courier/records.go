@@ -139,6 +139,7 @@ type attachmentRecord struct {
 	Binding   Binding         `json:"binding,omitzero"`
 	Endpoint  EndpointID      `json:"endpoint,omitempty"`
 	Linked    bool            `json:"linked,omitempty"` // a link has been, or is about to be, made
+	Closed    bool            `json:"closed,omitempty"` // the link is down until the port is ACTIVE
 	Joined    bool            `json:"joined,omitempty"`
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`

@@ -96,8 +96,11 @@ func (d *daemon) open(ctx context.Context) error {
 			DefaultPoolV6:  d.cfg.DefaultPoolV6,
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
-			LostFor:        d.lostFor(),
-			Log:            d.log,
+
+			VIFPluggingIsFatal: d.cfg.VIFPluggingIsFatal,
+			VIFPluggingTimeout: d.cfg.VIFPluggingTimeout,
+			LostFor:            d.lostFor(),
+			Log:                d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	return d.courier.Start(ctx)
