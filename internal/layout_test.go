@@ -68,10 +68,11 @@ var allowed = map[string]struct {
 	"journal":            {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
 	"neutron":            {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
 	"link":               {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
-	"binding":            {[]string{"courier", "observe", "link"}, "among the south rooms only binding builds on link"},
+	"ovsdb":              {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
+	"binding":            {[]string{"courier", "observe", "link", "ovsdb"}, "among the south rooms only binding builds on link and ovsdb"},
 	"embedded":           {[]string{"embedded", "embedded/dataplane", "link", "observe"}, "the embedded Neutron is a server of its own: nothing of Kuryr's but its kernel links"},
 	"embedded/dataplane": {[]string{"link", "observe"}, "the data plane is made of links"},
-	"daemon":             {[]string{"courier", "observe", "config", "docker", "journal", "neutron", "link", "binding", "embedded"}, ""},
+	"daemon":             {[]string{"courier", "observe", "config", "docker", "journal", "neutron", "link", "ovsdb", "binding", "embedded"}, ""},
 	"cli":                {[]string{"courier", "observe", "config", "daemon"}, "commands talk to the daemon"},
 	"testkit":            {[]string{"testkit", "courier", "daemon", "embedded", "neutron"}, "tests may look at everything that has a face"},
 }

@@ -65,7 +65,7 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 		*p = v
 	case *time.Duration:
 		n, err := strconv.Atoi(text)
-		if err != nil || n < minSeconds || n > maxSeconds {
+		if err != nil || check == nil && (n < minSeconds || n > maxSeconds) {
 			return invalid("%q is not a whole number of seconds from %d to %d", text, minSeconds, maxSeconds)
 		}
 		*p = time.Duration(n) * time.Second
@@ -145,6 +145,37 @@ func oneOf(choices ...string) func(string) *fault {
 		}
 		return invalid("%q is not one of: %s", s, strings.Join(choices, ", "))
 	}
+}
+
+// secondsOrZero checks a time for which 0 has a meaning of its own.
+func secondsOrZero(s string) *fault {
+	if n, err := strconv.Atoi(s); err != nil || n < 0 || n > maxSeconds {
+		return invalid("%q is not a whole number of seconds from 0 to %d", s, maxSeconds)
+	}
+	return nil
+}
+
+// interfaceName checks for what the kernel takes for one (dev_valid_name).
+func interfaceName(s string) *fault {
+	const maxInterfaceName = 15 // IFNAMSIZ - 1
+	if f := word(maxInterfaceName)(s); f != nil {
+		return f
+	}
+	if strings.ContainsAny(s, "/:%") || s == "." || s == ".." {
+		return invalid("%q can't be an interface's name", s)
+	}
+	return nil
+}
+
+// unixConnection checks an OVSDB connection, of which Kuryr knows one kind:
+// what it plugs is on its own host.
+func unixConnection(s string) *fault {
+	path, ok := strings.CutPrefix(s, "unix:")
+	if !ok {
+		return unsupported("%q is not unix: and the path of a socket", s).
+			withHint("Open vSwitch serves unix:/run/openvswitch/db.sock on every host")
+	}
+	return socketPath(path)
 }
 
 // linkPrefix checks for the start of an interface's name: what the kernel's

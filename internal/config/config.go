@@ -51,6 +51,14 @@ type Config struct {
 	NeutronListen string
 	// VethDstPrefix starts the names of the interfaces inside containers.
 	VethDstPrefix string
+	// OVSDBConnection is the address, "unix:PATH", of Open vSwitch's database.
+	OVSDBConnection string
+	// IntegrationBridge is the Open vSwitch bridge of ports for which Neutron names none.
+	IntegrationBridge string
+	// VIFPluggingIsFatal has an attachment fail whose port does not become ACTIVE.
+	VIFPluggingIsFatal bool
+	// VIFPluggingTimeout is how long an attachment waits for that; 0: as long as its call may take.
+	VIFPluggingTimeout time.Duration
 	// EnableDHCP is set on the subnets that Kuryr makes.
 	EnableDHCP bool
 	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.

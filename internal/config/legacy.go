@@ -44,9 +44,6 @@ func peerOptions() []legacy {
 		{section: b, name: "driver", refuse: vethOnly},
 		{section: b, name: "enabled_drivers", refuse: vethOnly},
 		{section: b, name: "link_iface"},
-		{section: n, name: "vif_plugging_is_fatal", same: isFalse, refuse: trueUnsupported(
-			"waiting for ports to become active is not supported by this version", "leave it out")},
-		{section: n, name: "vif_plugging_timeout"},
 	}
 }
 

@@ -31,6 +31,8 @@ func defaults() Config {
 		RequestTimeout:              20 * time.Second,
 		LostRequestTimeout:          120 * time.Second,
 		VethDstPrefix:               "eth",
+		OVSDBConnection:             "unix:/run/openvswitch/db.sock",
+		IntegrationBridge:           "br-int",
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
@@ -102,7 +104,12 @@ request_timeout = 300
 lost_request_timeout = 200
 [Binding]
 veth_dst_prefix = net
+[OVS]
+ovsdb_connection = unix:/run/ovs.sock
+integration_bridge = br0
 [NEUTRON]
+vif_plugging_is_fatal = true
+vif_plugging_timeout = 30
 enable_dhcp = False
 default_subnetpool_v4 = four-$host
 default_subnetpool_v6 = six
@@ -118,7 +125,8 @@ max_requests = 8
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
-		Cloud: Cloud{Timeout: 7 * time.Second, MaxRequests: 8},
+		Cloud:           Cloud{Timeout: 7 * time.Second, MaxRequests: 8},
+		OVSDBConnection: "unix:/run/ovs.sock", IntegrationBridge: "br0", VIFPluggingIsFatal: true, VIFPluggingTimeout: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)
@@ -259,8 +267,14 @@ var refusals = []struct {
 	{"[neutron]\nauth_section = other\n", false, `cannot use [neutron] auth_section at FILE:2: the file has no section [other]`, ""},
 	{"[neutron]\nauth_section = other\n[other]\nauth_url = h\n", false,
 		`cannot use [other] auth_url at FILE:4: it is not an http:// or https:// URL`, ""},
-	{"[neutron]\nvif_plugging_is_fatal = True\n", true,
-		`cannot use [neutron] vif_plugging_is_fatal at FILE:2: waiting for ports to become active is not supported by this version`, "leave it out"},
+	{"[neutron]\nvif_plugging_timeout = -1\n", false,
+		`cannot use [neutron] vif_plugging_timeout at FILE:2: "-1" is not a whole number of seconds from 0 to 300`, ""},
+	{"[ovs]\novsdb_connection = tcp:127.0.0.1:6640\n", true,
+		`cannot use [ovs] ovsdb_connection at FILE:2: "tcp:127.0.0.1:6640" is not unix: and the path of a socket`, "unix:/run/openvswitch/db.sock"},
+	{"[ovs]\novsdb_connection = unix:db.sock\n", false,
+		`cannot use [ovs] ovsdb_connection at FILE:2: "db.sock" is not an absolute path`, ""},
+	{"[ovs]\nintegration_bridge = br/int\n", false,
+		`cannot use [ovs] integration_bridge at FILE:2: "br/int" can't be an interface's name`, ""},
 	{"[DEFAULT]\nenable_ssl = true\n", false,
 		`cannot use [DEFAULT] enable_ssl at FILE:2: it needs kuryr_uri`, "Unix socket"},
 	{"[DEFAULT]\nenable_ssl = true\nkuryr_uri = https://0.0.0.0:23750\n", false,

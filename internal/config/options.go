@@ -57,7 +57,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions(), cloudOptions())
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), ovsOptions(), neutronOptions(), cloudOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.
@@ -166,6 +166,22 @@ func bindingOptions() []Option {
 	}}
 }
 
+// ovsOptions are about Open vSwitch on this host, named as Neutron's agent
+// names them.
+func ovsOptions() []Option {
+	const section = "ovs"
+	return []Option{{
+		Section: section, Name: "ovsdb_connection", Value: "unix:PATH", Default: "unix:/run/openvswitch/db.sock",
+		Doc: "Open vSwitch's database on this host, for ports that Neutron binds with vif_type `ovs` (ML2/OVN, ML2/OVS). " +
+			"It is not connected to before the first such port.",
+		field: func(c *Config) any { return &c.OVSDBConnection }, check: unixConnection,
+	}, {
+		Section: section, Name: "integration_bridge", Value: "NAME", Default: "br-int",
+		Doc:   "Open vSwitch bridge of ports whose `binding:vif_details` name none. ML2/OVN names none.",
+		field: func(c *Config) any { return &c.IntegrationBridge }, check: interfaceName,
+	}}
+}
+
 // neutronOptions are about Neutron and what is made in it.
 func neutronOptions() []Option {
 	return []Option{{
@@ -180,5 +196,14 @@ func neutronOptions() []Option {
 		Section: neutronSection, Name: "default_subnetpool_v6", Value: "NAME", Default: "kuryr6",
 		Doc:   "Subnetpool from which IPv6 subnets are cut when `docker network create --ipv6` names none.",
 		field: func(c *Config) any { return &c.DefaultPoolV6 }, check: name(maxName),
+	}, {
+		Section: neutronSection, Name: "vif_plugging_is_fatal", Value: "BOOLEAN", Default: "false",
+		Doc: "Let a container start only once Neutron says that its port is ACTIVE, or fail. " +
+			"Without it a container waits where frames would pass unfiltered before (the linuxbridge agent), and starts without network when the time is up.",
+		field: func(c *Config) any { return &c.VIFPluggingIsFatal },
+	}, {
+		Section: neutronSection, Name: "vif_plugging_timeout", Value: "SECONDS", Default: "0",
+		Doc:   "How long to wait for a port to become ACTIVE, 0 to 300 seconds. 0: as long as the call may take (`request_timeout`).",
+		field: func(c *Config) any { return &c.VIFPluggingTimeout }, check: secondsOrZero,
 	}}
 }

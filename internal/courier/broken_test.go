@@ -89,6 +89,14 @@ func (x brokenNeutron) PortsByMark(ctx context.Context, m courier.Mark) ([]couri
 	return broken(ctx, x.b, "list ports", func() ([]courier.Port, error) { return x.n.PortsByMark(ctx, m) })
 }
 
+func (x brokenNeutron) PortStatuses(ctx context.Context, ids []courier.PortID) (map[courier.PortID]string, error) {
+	return broken(ctx, x.b, "list statuses", func() (map[courier.PortID]string, error) { return x.n.PortStatuses(ctx, ids) })
+}
+
+func (x brokenNeutron) AgentsOfHost(ctx context.Context, host string) ([]courier.Agent, error) {
+	return broken(ctx, x.b, "list agents", func() ([]courier.Agent, error) { return x.n.AgentsOfHost(ctx, host) })
+}
+
 type brokenLinker struct {
 	k *kernel
 	b *breaker
@@ -112,6 +120,8 @@ type brokenBinder struct {
 }
 
 func (x brokenBinder) Check(p courier.PortID, b courier.Binding) error { return x.k.Check(p, b) }
+
+func (x brokenBinder) FailsOpen(b courier.Binding) bool { return x.k.FailsOpen(b) }
 
 func (x brokenBinder) Bind(ctx context.Context, p courier.Plug) error {
 	return x.b.do(ctx, "bind", func() error { return x.k.Bind(ctx, p) })

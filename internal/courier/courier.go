@@ -25,6 +25,10 @@ type Options struct {
 	DefaultPoolV6  string // the same for IPv6
 	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
 	EnableDHCP     bool   // enable_dhcp of the subnets
+	// VIFPluggingIsFatal has a Join fail whose port does not become ACTIVE.
+	VIFPluggingIsFatal bool
+	// VIFPluggingTimeout is how long a Join waits for that. 0: as long as its call may take.
+	VIFPluggingTimeout time.Duration
 	// LostFor is how long a request to Neutron whose answer was lost may still
 	// take effect, and is looked for. 0: two minutes.
 	LostFor time.Duration
@@ -50,6 +54,11 @@ type Courier struct {
 	// itself: the next ReleaseAddress of one means the attachment that is gone,
 	// not the one that has the address now.
 	releases map[heldAddress]time.Time
+
+	waiters   map[*waiter]bool // for ports to become ACTIVE; those that are not decided
+	looking   bool             // somebody asks Neutron for their ports
+	lookErr   error            // why Neutron did not answer the last time
+	newWaiter chan struct{}    // wakes who asks; capacity 1
 
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup
@@ -94,6 +103,8 @@ func New(n Needs, o Options) *Courier {
 		poolsMoved:  make(chan struct{}),
 		departed:    make(chan struct{}),
 		releases:    map[heldAddress]time.Time{},
+		waiters:     map[*waiter]bool{},
+		newWaiter:   make(chan struct{}, 1),
 		cutting:     make(chan struct{}, 1),
 		kernelSlots: make(chan struct{}, kernelSlots),
 		cloudSlots:  make(chan struct{}, cloudSlots),

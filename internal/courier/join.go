@@ -21,6 +21,9 @@ func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint En
 	if err := c.save(ctx, noted, a); err != nil {
 		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+n.rec.Name, err)
 	}
+	if err := c.open(ctx, a); err != nil {
+		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+n.rec.Name, err)
+	}
 	routes, gateways := c.routes(ctx, n, rec)
 	return Joined{Link: ContainerEnd(rec.Port), Gateways: gateways, Routes: routes}, nil
 }

@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Neutron is what the courier needs of OpenStack Networking. Deletes answer
@@ -14,6 +15,7 @@ type Neutron interface {
 	Subnets
 	SubnetPools
 	Ports
+	Agents
 }
 
 // Networks of Neutron.
@@ -50,6 +52,22 @@ type Ports interface {
 	UpdatePort(context.Context, PortID, PortUpdate) (Port, error)
 	DeletePort(context.Context, PortID) error
 	PortsByMark(context.Context, Mark) ([]Port, error)
+	// PortStatuses returns the status of those of the ports that exist, in one
+	// request for many.
+	PortStatuses(context.Context, []PortID) (map[PortID]string, error)
+}
+
+// Agents of Neutron.
+type Agents interface {
+	// AgentsOfHost returns none, too, where policy hides them.
+	AgentsOfHost(ctx context.Context, host string) ([]Agent, error)
+}
+
+// Agent is a process that plugs or serves ports on a host, as Neutron sees it.
+type Agent struct {
+	Type      string // "Open vSwitch agent", "OVN Controller agent" ...
+	Alive     bool
+	Heartbeat time.Time // the last; zero: not known
 }
 
 // Network is a Neutron network.
@@ -180,6 +198,10 @@ type Binder interface {
 	// Check tells whether a port with this binding can be plugged here, before
 	// anything is made. Unbound, failed and unknown types are refused.
 	Check(PortID, Binding) error
+	// FailsOpen tells whether a port with this binding passes frames before
+	// its security groups are in force: its link stays closed until Neutron
+	// reports it ACTIVE.
+	FailsOpen(Binding) bool
 	// Bind plugs the host's end of the link. Idempotent.
 	Bind(context.Context, Plug) error
 	// Unbind undoes Bind, and removes what no other port uses any more.
@@ -195,6 +217,8 @@ type Plug struct {
 	MTU     int
 	HostEnd string
 	Binding Binding
+	Device  string // device_id: what the port is for
+	Mark    Mark
 }
 
 // Journal keeps what this host owns, durably. The courier writes an entry

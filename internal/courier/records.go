@@ -139,6 +139,7 @@ type attachmentRecord struct {
 	Binding   Binding         `json:"binding,omitzero"`
 	Endpoint  EndpointID      `json:"endpoint,omitempty"`
 	Linked    bool            `json:"linked,omitempty"` // a link has been, or is about to be, made
+	Closed    bool            `json:"closed,omitempty"` // the link is down until the port is ACTIVE
 	Joined    bool            `json:"joined,omitempty"`
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`
@@ -184,8 +185,10 @@ func (r *attachmentRecord) take(p Port) {
 	r.Addresses = addresses
 }
 
-func (r attachmentRecord) plug() Plug {
-	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding}
+// plugOf is all that a Binder needs to plug the link, and to unplug it.
+func (c *Courier) plugOf(r attachmentRecord) Plug {
+	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding,
+		Device: string(r.Endpoint), Mark: c.mark(r.Intent)}
 }
 
 // durability says what a record must survive.

@@ -37,10 +37,19 @@ func (c *Courier) Start(ctx context.Context) error {
 		}
 	}
 	doomed, halfDone := c.toRemove()
+	var closed []*attachment
+	for _, a := range c.attachments {
+		if a.rec.State == attached && a.rec.Joined && a.rec.Closed {
+			closed = append(closed, a)
+		}
+	}
 	c.mu.Unlock()
 	c.discard(halfDone...)
 	for _, e := range doomed {
 		c.startRemoval(e)
+	}
+	for _, a := range closed {
+		c.openLater(a)
 	}
 	c.background.Go(c.expiry)
 	return nil

@@ -274,7 +274,7 @@ func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 		return err
 	}
 	defer func() { <-c.kernelSlots }()
-	p := r.plug()
+	p := c.plugOf(r)
 	if err := c.Linker.Delete(ctx, p.HostEnd); err != nil && KindOf(err) != NotFound {
 		return err
 	}

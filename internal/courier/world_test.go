@@ -36,6 +36,7 @@ type world struct {
 	breaker *breaker
 	journal *journal.Journal
 	c       *courier.Courier
+	change  func(*courier.Options) // before a courier starts; may be nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -72,13 +73,17 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.journal = j
+	o := courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
+		LostFor: time.Second, Log: quiet}
+	if w.change != nil {
+		w.change(&o)
+	}
 	w.c = courier.New(
 		courier.Needs{
 			Neutron: brokenNeutron{w.neutron, w.breaker}, Linker: brokenLinker{w.kernel, w.breaker},
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
-		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-			LostFor: time.Second, Log: quiet})
+		o)
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -147,6 +152,7 @@ type kernel struct {
 	links map[string]courier.LinkSpec
 	up    map[string]bool
 	bound map[string]courier.NetworkID
+	open  bool // the layer 2 fails open
 }
 
 func newKernel() *kernel {
@@ -192,10 +198,22 @@ func (k *kernel) Delete(_ context.Context, l string) error {
 }
 
 func (k *kernel) Check(p courier.PortID, b courier.Binding) error {
+	if b.VIFType == "binding_failed" {
+		return &courier.Error{Kind: courier.Conflict, Op: "plug port", Subject: string(p), Public: "failed to bind", Hint: "the binder's"}
+	}
 	if b.VIFType != "bridge" {
 		return &courier.Error{Kind: courier.Unsupported, Op: "plug port", Subject: string(p), Public: "vif_type " + b.VIFType}
 	}
 	return nil
+}
+
+func (k *kernel) FailsOpen(courier.Binding) bool { return k.open }
+
+// isUp tells whether an attachment's link is open.
+func (k *kernel) isUp(link string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.up[link]
 }
 
 func (k *kernel) Bind(_ context.Context, p courier.Plug) error {

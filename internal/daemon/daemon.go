@@ -17,6 +17,7 @@ import (
 	"kuryr/internal/link"
 	"kuryr/internal/neutron"
 	"kuryr/internal/observe"
+	"kuryr/internal/ovsdb"
 )
 
 // Options of Run.
@@ -87,7 +88,12 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openNeutron(ctx); err != nil {
 		return err
 	}
-	binder := binding.New(d.links, binding.Options{Log: d.log})
+	switches, err := ovsdb.New(ovsdb.Options{Connection: d.cfg.OVSDBConnection, Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.onClose("the Open vSwitch database", func() error { switches.Close(); return nil })
+	binder := binding.New(d.links, binding.Options{Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
 		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},
@@ -97,8 +103,11 @@ func (d *daemon) open(ctx context.Context) error {
 			DefaultPoolV6:  d.cfg.DefaultPoolV6,
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
-			LostFor:        d.lostFor(),
-			Log:            d.log,
+
+			VIFPluggingIsFatal: d.cfg.VIFPluggingIsFatal,
+			VIFPluggingTimeout: d.cfg.VIFPluggingTimeout,
+			LostFor:            d.lostFor(),
+			Log:                d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	return d.courier.Start(ctx)

@@ -120,12 +120,12 @@ func portBinding() []attr[portSpec, portView] {
 			get: func(v portView) any { return v.VIFType },
 		},
 		{
-			name: "binding:vif_details", doc: "How a bound port is to be plugged.",
+			name: "binding:vif_details", doc: "How a bound port is to be plugged; `bound_drivers` tells clients that this server, and no agent, filters it.",
 			get: func(v portView) any {
 				if v.VIFType != "bridge" {
 					return object{}
 				}
-				return object{"connectivity": "l2", "port_filter": v.Filtered}
+				return object{"connectivity": "l2", "port_filter": v.Filtered, "bound_drivers": object{"0": "kuryr"}}
 			},
 		},
 		{

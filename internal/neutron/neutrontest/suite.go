@@ -57,6 +57,8 @@ func Run(t *testing.T, open func(t *testing.T) courier.Neutron, o Options) {
 		{"port conflicts", (*suite).portConflicts},
 		{"exhausted subnet", (*suite).exhausted},
 		{"binding", (*suite).binding},
+		{"statuses", (*suite).statuses},
+		{"agents", (*suite).agents},
 		{"bulk", (*suite).bulk},
 		{"bulk all or nothing", (*suite).bulkAllOrNothing},
 		{"port update", (*suite).portUpdate},
