@@ -89,6 +89,34 @@ func (x brokenNeutron) PortsByMark(ctx context.Context, m courier.Mark) ([]couri
 	return broken(ctx, x.b, "list ports", func() ([]courier.Port, error) { return x.n.PortsByMark(ctx, m) })
 }
 
+func (x brokenNeutron) CreateSecurityGroup(ctx context.Context, s courier.SecurityGroupSpec) (courier.SecurityGroup, error) {
+	return broken(ctx, x.b, "create group", func() (courier.SecurityGroup, error) { return x.n.CreateSecurityGroup(ctx, s) })
+}
+
+func (x brokenNeutron) DeleteSecurityGroup(ctx context.Context, id courier.SecurityGroupID) error {
+	return x.b.do(ctx, "delete group", func() error { return x.n.DeleteSecurityGroup(ctx, id) })
+}
+
+func (x brokenNeutron) SecurityGroupsByName(ctx context.Context, n string) ([]courier.SecurityGroup, error) {
+	return broken(ctx, x.b, "find group", func() ([]courier.SecurityGroup, error) { return x.n.SecurityGroupsByName(ctx, n) })
+}
+
+func (x brokenNeutron) OpenPorts(ctx context.Context, id courier.SecurityGroupID, o []courier.Opening, m courier.Mark) error {
+	return x.b.do(ctx, "create rules", func() error { return x.n.OpenPorts(ctx, id, o, m) })
+}
+
+func (x brokenNeutron) DeleteSecurityGroupRule(ctx context.Context, id courier.SecurityGroupRuleID) error {
+	return x.b.do(ctx, "delete rule", func() error { return x.n.DeleteSecurityGroupRule(ctx, id) })
+}
+
+func (x brokenNeutron) PortSecurity(ctx context.Context, id courier.PortID) (courier.PortSecurity, error) {
+	return broken(ctx, x.b, "show port", func() (courier.PortSecurity, error) { return x.n.PortSecurity(ctx, id) })
+}
+
+func (x brokenNeutron) SetSecurityGroups(ctx context.Context, was courier.PortSecurity, now []courier.SecurityGroupID) error {
+	return x.b.do(ctx, "set groups", func() error { return x.n.SetSecurityGroups(ctx, was, now) })
+}
+
 type brokenLinker struct {
 	k *kernel
 	b *breaker

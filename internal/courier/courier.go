@@ -25,6 +25,7 @@ type Options struct {
 	DefaultPoolV6  string // the same for IPv6
 	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
 	EnableDHCP     bool   // enable_dhcp of the subnets
+	ExposePorts    bool   // Expose has an effect
 	// LostFor is how long a request to Neutron whose answer was lost may still
 	// take effect, and is looked for. 0: two minutes.
 	LostFor time.Duration
@@ -43,6 +44,9 @@ type Courier struct {
 	networks    map[EngineNetworkID]*network
 	attachments map[string]*attachment // by intent
 	endpoints   map[EndpointID]*attachment
+	exposed     map[string]*exposedGroup // by intent
+	exposers    map[*attachment]*exposer // those at work
+	unguarded   map[NetworkID]bool       // networks that the log has told to be without port security
 	removing    map[*life]string // the last error of each removal under way, "" before there is one
 	poolsMoved  chan struct{}    // closed and replaced when a pool is claimed or released
 	departed    chan struct{}    // closed and replaced when an attachment is gone
@@ -90,6 +94,9 @@ func New(n Needs, o Options) *Courier {
 		networks:    map[EngineNetworkID]*network{},
 		attachments: map[string]*attachment{},
 		endpoints:   map[EndpointID]*attachment{},
+		exposed:     map[string]*exposedGroup{},
+		exposers:    map[*attachment]*exposer{},
+		unguarded:   map[NetworkID]bool{},
 		removing:    map[*life]string{},
 		poolsMoved:  make(chan struct{}),
 		departed:    make(chan struct{}),

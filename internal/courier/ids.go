@@ -17,6 +17,10 @@ type (
 	SubnetPoolID string
 	// PortID is a Neutron port's.
 	PortID string
+	// SecurityGroupID is a Neutron security group's.
+	SecurityGroupID string
+	// SecurityGroupRuleID is a rule's of a security group.
+	SecurityGroupRuleID string
 )
 
 // Identifiers that come from, or are given to, a container engine.

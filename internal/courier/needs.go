@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Neutron is what the courier needs of OpenStack Networking. Deletes answer
@@ -14,6 +15,7 @@ type Neutron interface {
 	Subnets
 	SubnetPools
 	Ports
+	SecurityGroups
 }
 
 // Networks of Neutron.
@@ -50,6 +52,24 @@ type Ports interface {
 	UpdatePort(context.Context, PortID, PortUpdate) (Port, error)
 	DeletePort(context.Context, PortID) error
 	PortsByMark(context.Context, Mark) ([]Port, error)
+}
+
+// SecurityGroups of Neutron, and which of them ports have.
+type SecurityGroups interface {
+	// CreateSecurityGroup makes a group. Neutron gives it rules of its own,
+	// which the answer has.
+	CreateSecurityGroup(context.Context, SecurityGroupSpec) (SecurityGroup, error)
+	// DeleteSecurityGroup answers Conflict while a port has the group.
+	DeleteSecurityGroup(context.Context, SecurityGroupID) error
+	SecurityGroupsByName(context.Context, string) ([]SecurityGroup, error)
+	// OpenPorts makes rules that let everybody in, all or none: Conflict when
+	// there is one of them already.
+	OpenPorts(context.Context, SecurityGroupID, []Opening, Mark) error
+	DeleteSecurityGroupRule(context.Context, SecurityGroupRuleID) error
+	PortSecurity(context.Context, PortID) (PortSecurity, error)
+	// SetSecurityGroups changes a port's groups, unless the port has changed
+	// since its PortSecurity was read: Conflict then.
+	SetSecurityGroups(context.Context, PortSecurity, []SecurityGroupID) error
 }
 
 // Network is a Neutron network.
@@ -154,6 +174,45 @@ type PortUpdate struct {
 	FixedIPs []FixedIP // nil: unchanged
 }
 
+// SecurityGroup is a Neutron security group.
+type SecurityGroup struct {
+	ID          SecurityGroupID
+	Name        string
+	Project     string // which owns it
+	Description string // Kuryr's mark, or a person's words
+	Created     time.Time
+	Rules       []SecurityGroupRule
+}
+
+// SecurityGroupSpec asks for a security group.
+type SecurityGroupSpec struct {
+	Name    string
+	Project string // "": that of Kuryr's credentials
+	Mark    Mark
+}
+
+// SecurityGroupRule is a rule of a security group.
+type SecurityGroupRule struct {
+	ID          SecurityGroupRuleID
+	Description string  // Kuryr's mark, or a person's words
+	Opens       Opening // the zero value: it permits something else
+}
+
+// Opening lets packets of a family in, from everybody.
+type Opening struct {
+	Family Family
+	Ports  PortRange
+}
+
+// PortSecurity says what guards a port.
+type PortSecurity struct {
+	Port     PortID
+	Project  string // which owns the port
+	Enabled  bool   // without it packets pass whatever the groups say
+	Groups   []SecurityGroupID
+	Revision int
+}
+
 // Linker makes the kernel's interfaces. All methods are idempotent.
 type Linker interface {
 	// Create makes the pair, both ends down, in the host's namespace, with
@@ -212,7 +271,7 @@ type Journal interface {
 
 // Entry is one record of the journal. Nil Data forgets it.
 type Entry struct {
-	Kind string // "pool", "network", "attachment"
+	Kind string // "pool", "network", "attachment", "exposed"
 	ID   string
 	Data []byte // JSON
 }

@@ -148,6 +148,8 @@ func (c *Courier) tryRemoval(e entity) error {
 		return c.eraseAttachment(ctx, e)
 	case *network:
 		return c.eraseNetwork(ctx, e)
+	case *exposedGroup:
+		return c.eraseGroup(ctx, e)
 	default:
 		return c.erasePool(ctx, e.(*pool))
 	}
@@ -302,6 +304,11 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 		ids = ids[:0]
 		for _, p := range ports {
 			ids = append(ids, p.ID)
+		}
+	}
+	if r.Exposed.Python && r.Port != "" {
+		if err := c.erasePythonGroup(ctx, r.Port); err != nil {
+			return err
 		}
 	}
 	for _, id := range ids {

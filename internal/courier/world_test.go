@@ -41,7 +41,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), kernel: newKernel(), breaker: &breaker{}}
-	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Log: quiet})
+	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Enforce: true, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (w *world) start() {
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
 		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-			LostFor: time.Second, Log: quiet})
+			ExposePorts: true, LostFor: time.Second, Log: quiet})
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
