@@ -117,7 +117,7 @@ func engineOptions() []Option {
 		field: func(c *Config) any { return &c.GlobalAddressSpace }, check: word(maxName),
 	}, {
 		Section: defaultSection, Name: "process_external_connectivity", Value: "BOOLEAN", Default: "true",
-		Doc:   "Let exposed ports (`--expose`) act on security groups. Accepted; in this version they never do.",
+		Doc:   "Open exposed ports (`--expose`, `-p`, `EXPOSE`) by security groups, to everybody.",
 		field: func(c *Config) any { return &c.ProcessExternalConnectivity },
 	}, {
 		Section: defaultSection, Name: "requires_mac_address", Value: "BOOLEAN", Default: "false",

@@ -47,9 +47,9 @@ type Courier struct {
 	exposed     map[string]*exposedGroup // by intent
 	exposers    map[*attachment]*exposer // those at work
 	unguarded   map[NetworkID]bool       // networks that the log has told to be without port security
-	removing    map[*life]string // the last error of each removal under way, "" before there is one
-	poolsMoved  chan struct{}    // closed and replaced when a pool is claimed or released
-	departed    chan struct{}    // closed and replaced when an attachment is gone
+	removing    map[*life]string         // the last error of each removal under way, "" before there is one
+	poolsMoved  chan struct{}            // closed and replaced when a pool is claimed or released
+	departed    chan struct{}            // closed and replaced when an attachment is gone
 	// releases are what Detach gave up and the engine has still to release
 	// itself: the next ReleaseAddress of one means the attachment that is gone,
 	// not the one that has the address now.

@@ -289,8 +289,8 @@ func story(ctx context.Context, e *engine) error {
 	return errors.Join(failures...)
 }
 
-func storyWorld(t *testing.T) (*world, *engine, context.Context) {
-	w := newWorld(t)
+func storyWorld(t *testing.T, adjust ...func(*embedded.Options)) (*world, *engine, context.Context) {
+	w := newWorld(t, adjust...)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	return w, &engine{w: w}, ctx

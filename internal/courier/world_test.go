@@ -38,10 +38,14 @@ type world struct {
 	c       *courier.Courier
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, adjust ...func(*embedded.Options)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), kernel: newKernel(), breaker: &breaker{}}
-	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Enforce: true, Log: quiet})
+	o := embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Enforce: true, Log: quiet}
+	for _, f := range adjust {
+		f(&o)
+	}
+	server, err := embedded.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,8 +237,9 @@ type breaker struct {
 	dead  bool
 	breakage
 
-	hold map[string]time.Duration // how long calls of a name wait before their effect
-	mull map[string]time.Duration // and how long their answers take from there
+	called map[string]int           // how often, by name
+	hold   map[string]time.Duration // how long calls of a name wait before their effect
+	mull   map[string]time.Duration // and how long their answers take from there
 }
 
 func (b *breaker) arm(nth int, m breakage) {
@@ -251,6 +256,8 @@ func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dea
 // count returns how many calls there have been since arm.
 func (b *breaker) count() int { b.mu.Lock(); defer b.mu.Unlock(); return b.calls }
 
+func (b *breaker) calledFor(what string) int { b.mu.Lock(); defer b.mu.Unlock(); return b.called[what] }
+
 // isNeutron tells whether a call may take effect after its caller has gone.
 func isNeutron(what string) bool {
 	return !strings.Contains(what, "journal") && !strings.Contains(what, "link") && !strings.Contains(what, "bind")
@@ -259,6 +266,10 @@ func isNeutron(what string) bool {
 func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.mu.Lock()
 	b.calls++
+	if b.called == nil {
+		b.called = map[string]int{}
+	}
+	b.called[what]++
 	hit := b.nth != 0 && b.calls == b.nth
 	dead, late, after := b.dead, b.late, b.after
 	hold, mull := b.hold[what], b.mull[what]

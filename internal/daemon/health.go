@@ -72,8 +72,16 @@ func (s *Status) notices() []string {
 		published += a.Published
 	}
 	if published > 0 {
-		notices = append(notices, fmt.Sprintf("%s no effect: networks have no router yet (docker run -p)",
-			count(published, "published port has", "published ports have")))
+		notices = append(notices, fmt.Sprintf("%s not forwarded from this host: networks have no router yet (docker run -p)",
+			count(published, "published port is", "published ports are")))
+	}
+	if n := s.Courier.Unguarded; n > 0 {
+		notices = append(notices, fmt.Sprintf("%s exposed ports that need no opening: port security is off",
+			count(n, "endpoint has", "endpoints have")))
+	}
+	if n := s.Courier.Unexposed; n > 0 {
+		notices = append(notices, fmt.Sprintf("exposed ports of %s are not as they should be yet: %s",
+			count(n, "endpoint", "endpoints"), s.Courier.ExposeError))
 	}
 	if s.Courier.Pending > 0 && s.Courier.LastError != "" {
 		notices = append(notices, fmt.Sprintf("%s tried again: %s",

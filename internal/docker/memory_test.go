@@ -236,6 +236,30 @@ func (m *memory) Describe(_ context.Context, _ courier.EngineNetworkID, id couri
 	return courier.AttachmentInfo{Endpoint: id, Port: "3f2c0000-0000-4000-8000-000000000001", MAC: e.MAC, State: "attached"}, nil
 }
 
+// exposed is what Expose was asked for; "" stands for Conceal.
+type exposed struct {
+	Endpoint courier.EndpointID
+	Ports    string
+}
+
+func (m *memory) Expose(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID, ports courier.PortSet) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	end, err := m.begin("Expose", exposed{id, ports.String()})
+	defer end()
+	if _, ok := m.endpoints[id]; !ok {
+		return refusal(courier.NotFound, "expose ports", "there is no such endpoint")
+	}
+	return err
+}
+
+func (m *memory) Conceal(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID) error {
+	end, err := m.begin("Conceal", exposed{id, ""})
+	defer end()
+	return err
+}
+
 // left lists what was not removed.
 func (m *memory) left() []string {
 	m.mu.Lock()

@@ -136,8 +136,11 @@ func TestEndpoints(t *testing.T) {
 		{"there", "NetworkDriver.EndpointOperInfo", `{` + refs + `}`, courier.EndpointID(epHex), value},
 		{"not there", "NetworkDriver.EndpointOperInfo", `{` + other + `}`, courier.EndpointID("e2"), `{"Value":{}}`},
 		{"ports", "NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":[{}]}}`, nil, `{}`},
+		{"exposed ports", "NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.endpoint.exposedports":
+			[{"Proto":6,"Port":81},{"Proto":17,"Port":53},{"Proto":6,"Port":80},{"Proto":132,"Port":9},{"Proto":6,"Port":81}]}}`,
+			exposed{epHex, "tcp/80-81 udp/53 sctp/9"}, `{}`},
 		{"no ports", "NetworkDriver.ProgramExternalConnectivity", `{` + other + `,"Options":{}}`, nil, `{}`},
-		{"any", "NetworkDriver.RevokeExternalConnectivity", `{` + other + `}`, nil, `{}`},
+		{"any", "NetworkDriver.RevokeExternalConnectivity", `{` + other + `}`, exposed{"e2", ""}, `{}`},
 	})
 }
 

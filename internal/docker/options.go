@@ -135,6 +135,29 @@ func (o options) published() (int, error) {
 	return len(ports), nil
 }
 
+// exposed reads the container's exposed ports, the published ones among them.
+func (o options) exposed() (courier.PortSet, error) {
+	raw, ok := o[optExposed]
+	if !ok {
+		return nil, nil
+	}
+	var ports []exposedPort
+	if err := json.Unmarshal(raw, &ports); err != nil {
+		return nil, invalid("option %s is not a list of ports", optExposed)
+	}
+	ranges := make([]courier.PortRange, len(ports))
+	for i, p := range ports {
+		ranges[i] = courier.PortRange{Protocol: courier.Protocol(p.Proto), First: p.Port, Last: p.Port}
+		if !ranges[i].Protocol.Known() {
+			return nil, invalid("option %s has ports of IP protocol %d, not of tcp, udp or sctp", optExposed, p.Proto)
+		}
+		if p.Port == 0 {
+			return nil, invalid("option %s has a port 0", optExposed)
+		}
+	}
+	return courier.NewPortSet(ranges...), nil
+}
+
 // mac reads the MAC that the user chose, the six bytes in base64, as Go's JSON
 // writes a net.HardwareAddr. Docker has it in the interface as well.
 func (o options) mac() (courier.MAC, error) {

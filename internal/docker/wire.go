@@ -170,6 +170,12 @@ type connectivityRequest struct {
 	Options options
 }
 
+// exposedPort is a port of a container's, and its IP protocol's number.
+type exposedPort struct {
+	Proto uint8
+	Port  uint16
+}
+
 // IpamDriver.
 
 type ipamCapabilities struct{ RequiresMACAddress, RequiresRequestReplay bool }
