@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,16 +22,17 @@ type Neutron struct {
 
 // Port is a port as the API tells it.
 type Port struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	NetworkID   string `json:"network_id"`
-	MAC         string `json:"mac_address"`
-	Status      string `json:"status"`
-	DeviceOwner string `json:"device_owner"`
-	DeviceID    string `json:"device_id"`
-	Host        string `json:"binding:host_id"`
-	VIFType     string `json:"binding:vif_type"`
-	Description string `json:"description"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	NetworkID   string   `json:"network_id"`
+	MAC         string   `json:"mac_address"`
+	Status      string   `json:"status"`
+	DeviceOwner string   `json:"device_owner"`
+	DeviceID    string   `json:"device_id"`
+	Host        string   `json:"binding:host_id"`
+	VIFType     string   `json:"binding:vif_type"`
+	Description string   `json:"description"`
+	Groups      []string `json:"security_groups"`
 	FixedIPs    []struct {
 		SubnetID string `json:"subnet_id"`
 		Address  string `json:"ip_address"`
@@ -93,6 +95,15 @@ func (n *Neutron) Subnets(ctx context.Context, network string) ([]Subnet, error)
 // Ports lists the ports; those of one network unless it is "".
 func (n *Neutron) Ports(ctx context.Context, network string) ([]Port, error) {
 	return list[Port](ctx, n, "ports", filter("network_id", network))
+}
+
+// SecurityGroups lists the security groups, but for each project's default one.
+func (n *Neutron) SecurityGroups(ctx context.Context) ([]Resource, error) {
+	var answer struct {
+		All []Resource `json:"security_groups"`
+	}
+	err := n.Get(ctx, "security-groups", &answer)
+	return slices.DeleteFunc(answer.All, func(g Resource) bool { return g.Name == "default" }), err
 }
 
 // Post creates a resource: Post(ctx, "subnets", {"subnet": {...}}).
