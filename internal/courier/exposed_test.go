@@ -207,9 +207,16 @@ func TestExposedSets(t *testing.T) {
 			t.Errorf("a long set has %d rules, want 400", len(g.Rules))
 		}
 	}
-	// Another set takes the place of the first.
+	// Another set takes the place of the first. All ports are no range to Neutron.
+	mustExpose(t, e, a, courier.PortRange{Protocol: courier.TCP, First: 1, Last: 65535})
+	w.settled()
+	w.restart()
+	mustExpose(t, e, b, courier.PortRange{Protocol: courier.TCP, First: 1, Last: 65535})
 	mustExpose(t, e, a, web)
 	w.settled()
+	if got := w.portGroups()[w.portOf(b)]; got != "default, kuryr-exposed tcp/1-65535" {
+		t.Errorf("with all ports exposed the port has the groups %s", got)
+	}
 	if got := w.portGroups()[w.portOf(a)]; got != "default, kuryr-exposed tcp/80" {
 		t.Errorf("after a change the port has the groups %s", got)
 	}

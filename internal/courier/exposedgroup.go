@@ -162,9 +162,11 @@ func (c *Courier) completeGroup(ctx context.Context, g *exposedGroup, rec expose
 		return SecurityGroup{}, err
 	}
 	missing := rec.openings()
-	for _, rule := range group.Rules {
-		if _, ours := ParseMark(rule.Description); ours {
-			missing = slices.DeleteFunc(missing, func(o Opening) bool { return o == rule.Opens })
+	slices.SortFunc(group.Rules, func(a, b SecurityGroupRule) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	for _, rule := range group.Rules { // in an order: of two that say the same all hosts keep the same
+		_, ours := ParseMark(rule.Description)
+		if i := slices.Index(missing, rule.Opens); ours && i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
 			continue
 		}
 		if err := c.Neutron.DeleteSecurityGroupRule(ctx, rule.ID); err != nil && KindOf(err) != NotFound {
@@ -174,7 +176,10 @@ func (c *Courier) completeGroup(ctx context.Context, g *exposedGroup, rec expose
 	if len(missing) == 0 {
 		return group, nil
 	}
-	return group, c.Neutron.OpenPorts(ctx, group.ID, missing, c.mark(rec.Intent))
+	// The rules carry the group's mark, whoever makes them: Neutron takes two
+	// that differ in their descriptions only for different ones.
+	mark, _ := ParseMark(group.Description)
+	return group, c.Neutron.OpenPorts(ctx, group.ID, missing, mark)
 }
 
 // makeGroup makes the group, with the intent written first. Another host may

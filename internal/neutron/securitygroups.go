@@ -67,6 +67,9 @@ func (w securityGroupRuleWire) opening() (o courier.Opening) {
 		}
 	}
 	low, high := w.PortRangeMin, w.PortRangeMax
+	if low == nil && high == nil { // Neutron says so of 1 to 65535
+		low, high = new(1), new(65535)
+	}
 	if o.Family == 0 || low == nil || high == nil || *low < 0 || *low > *high || *high > 65535 {
 		return courier.Opening{}
 	}
