@@ -33,7 +33,7 @@ type Config struct {
 	CapabilityScope string
 	// LocalAddressSpace and GlobalAddressSpace are the IPAM driver's default address spaces.
 	LocalAddressSpace, GlobalAddressSpace string
-	// ProcessExternalConnectivity lets exposed ports act on security groups.
+	// ProcessExternalConnectivity opens exposed ports, and forwards published ones.
 	ProcessExternalConnectivity bool
 	// RequiresMACAddress has the engine choose MAC addresses before it asks for an address.
 	RequiresMACAddress bool
@@ -59,6 +59,9 @@ type Config struct {
 	AuthType string
 	// EndpointOverride is the URL of a Neutron without authentication; set exactly when AuthType is "none".
 	EndpointOverride string
+	// PortForwardingIP is the IPv4 address of the floating IP from which
+	// published ports are forwarded; "": they are not.
+	PortForwardingIP string
 }
 
 // Sources is where settings come from. In order of precedence: flags, the

@@ -227,6 +227,9 @@ func (l *loader) crossCheck() {
 		l.refuseSet(defaultSection, "neutron_listen",
 			invalid("the embedded Neutron does not run when auth_type = none").withHint("leave one of them out"))
 	}
+	if c.AuthType == "" && c.PortForwardingIP != "" && !l.refused["neutron.auth_type"] {
+		l.refuseSet("neutron", "port_forwarding_ip", invalid("the embedded Neutron has no floating IPs").withHint("leave it out"))
+	}
 	l.crossCheckTLS()
 	if c.DockerSocket != "" && c.DockerSocket == c.AdminSocket {
 		l.refuseSet(defaultSection, "admin_socket", invalid("%q is the docker_socket already", c.AdminSocket))

@@ -171,5 +171,9 @@ func neutronOptions() []Option {
 		Section: section, Name: "endpoint_override", Aliases: []string{"endpoint", "url"}, Value: "URL", DefaultNote: "the embedded Neutron",
 		Doc:   "URL of a Neutron that asks for no authentication, such as `http://127.0.0.1:9696`. It goes with `auth_type = none`.",
 		field: func(c *Config) any { return &c.EndpointOverride }, check: endpoint,
+	}, {
+		Section: section, Name: "port_forwarding_ip", Value: "ADDRESS", DefaultNote: "published ports are not forwarded",
+		Doc:   "Address of a floating IP, of no port, from which published ports (`-p HOST:CONTAINER`) are forwarded. Not with the embedded Neutron.",
+		field: func(c *Config) any { return &c.PortForwardingIP }, check: ipv4OrEmpty,
 	}}
 }

@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"context"
+	"net/netip"
 
 	"kuryr/internal/courier"
 )
@@ -115,6 +116,22 @@ func (x brokenNeutron) PortSecurity(ctx context.Context, id courier.PortID) (cou
 
 func (x brokenNeutron) SetSecurityGroups(ctx context.Context, was courier.PortSecurity, now []courier.SecurityGroupID) error {
 	return x.b.do(ctx, "set groups", func() error { return x.n.SetSecurityGroups(ctx, was, now) })
+}
+
+func (x brokenNeutron) FloatingIPsByAddress(ctx context.Context, a netip.Addr) ([]courier.FloatingIPID, error) {
+	return broken(ctx, x.b, "find floating IP", func() ([]courier.FloatingIPID, error) { return x.n.FloatingIPsByAddress(ctx, a) })
+}
+
+func (x brokenNeutron) PortForwardingsOf(ctx context.Context, id courier.FloatingIPID, p courier.PortID) ([]courier.PortForwarding, error) {
+	return broken(ctx, x.b, "list forwardings", func() ([]courier.PortForwarding, error) { return x.n.PortForwardingsOf(ctx, id, p) })
+}
+
+func (x brokenNeutron) CreatePortForwarding(ctx context.Context, id courier.FloatingIPID, s courier.PortForwardingSpec) error {
+	return x.b.do(ctx, "create forwarding", func() error { return x.n.CreatePortForwarding(ctx, id, s) })
+}
+
+func (x brokenNeutron) DeletePortForwarding(ctx context.Context, id courier.FloatingIPID, f courier.PortForwardingID) error {
+	return x.b.do(ctx, "delete forwarding", func() error { return x.n.DeletePortForwarding(ctx, id, f) })
 }
 
 type brokenLinker struct {

@@ -26,6 +26,9 @@ type Options struct {
 	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
 	EnableDHCP     bool   // enable_dhcp of the subnets
 	ExposePorts    bool   // Expose has an effect
+	// ForwardFrom is the address of the floating IP from which published ports
+	// are forwarded. The zero Addr: they are not.
+	ForwardFrom netip.Addr
 	// LostFor is how long a request to Neutron whose answer was lost may still
 	// take effect, and is looked for. 0: two minutes.
 	LostFor time.Duration

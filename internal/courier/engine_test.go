@@ -177,7 +177,7 @@ func (e *engine) expose(ctx context.Context, k *container, ports ...courier.Port
 	if k == nil {
 		return nil
 	}
-	if err := e.c().Expose(ctx, k.network.id, k.endpoint, courier.NewPortSet(ports...)); err != nil {
+	if _, err := e.c().Expose(ctx, k.network.id, k.endpoint, courier.Exposure{Ports: courier.NewPortSet(ports...)}); err != nil {
 		e.c().Leave(ctx, k.network.id, k.endpoint)
 		e.c().Detach(ctx, k.network.id, k.endpoint)
 		e.releaseAddresses(ctx, k)

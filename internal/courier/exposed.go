@@ -1,6 +1,7 @@
 package courier
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -34,37 +35,52 @@ func (r exposedRecord) settled() bool {
 	return len(r.Groups) == 0
 }
 
+// Exposure is what of an endpoint others are to reach.
+type Exposure struct {
+	Ports   PortSet      // open to everybody, at the endpoint's own addresses
+	Forward []Forwarding // from the operator's floating IP, if there is one
+}
+
+// expose takes note of what the engine wants now, and tells whether that is
+// news. Called with mu held.
+func (r *attachmentRecord) expose(x Exposure) bool {
+	opened, forwarded := r.Exposed.want(x.Ports), r.Forwarded.want(x.Forward)
+	return opened || forwarded
+}
+
 // Expose has ports of an endpoint opened to everybody, beside what its
-// security groups let in already; nothing else than these, if it is called
-// again. Neutron is told in the background, and as often as it takes.
-func (c *Courier) Expose(ctx context.Context, network EngineNetworkID, endpoint EndpointID, ports PortSet) error {
-	if !c.opt.ExposePorts || len(ports) == 0 {
-		return nil
+// security groups let in already, and others forwarded; nothing else than
+// these, if it is called again. Neutron is told in the background, and as
+// often as it takes. It returns how many are to be forwarded.
+func (c *Courier) Expose(ctx context.Context, network EngineNetworkID, endpoint EndpointID, x Exposure) (forwarded int, err error) {
+	if !c.opt.ForwardFrom.IsValid() {
+		x.Forward = nil
+	}
+	if !c.opt.ExposePorts || len(x.Ports)+len(x.Forward) == 0 {
+		return 0, nil
 	}
 	a, n, err := c.attachmentOf("expose ports of", network, endpoint)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	c.mu.Lock()
-	news := a.rec.Exposed.want(ports)
+	news := a.rec.expose(x)
 	c.mu.Unlock()
-	if !news {
-		return nil
+	if news {
+		err = c.save(ctx, noted, a)
+		c.startExposing(a)
 	}
-	err = c.save(ctx, noted, a)
-	c.startExposing(a)
-	return because("expose ports of endpoint "+endpoint.Short(), "on network "+n.rec.Name, err)
+	return len(x.Forward), because("expose ports of endpoint "+endpoint.Short(), "on network "+n.rec.Name, err)
 }
 
-// Conceal has the ports that Expose opened closed again, in the background.
-// Unknown endpoints are no error.
+// Conceal undoes Expose, in the background. Unknown endpoints are no error.
 func (c *Courier) Conceal(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
 	a, _, err := c.attachmentOf("conceal ports of", network, endpoint)
 	if err != nil {
 		return nil
 	}
 	c.mu.Lock()
-	news := a.rec.Exposed.want(nil)
+	news := a.rec.expose(Exposure{})
 	c.mu.Unlock()
 	if !news {
 		return nil
@@ -74,8 +90,8 @@ func (c *Courier) Conceal(ctx context.Context, network EngineNetworkID, endpoint
 	return because("conceal ports of endpoint "+endpoint.Short(), "on network "+network.Short(), err)
 }
 
-// exposer is at work while an attachment's port is not yet as its exposed
-// ports want it.
+// exposer is at work while an attachment's port is not yet as its exposed and
+// published ports want it.
 type exposer struct {
 	poke    chan struct{} // the engine has said something new
 	trouble string        // why the last try failed, "" before there is one; guarded by Courier.mu
@@ -90,6 +106,9 @@ const concealAfter = time.Second
 // missing right.
 const refusedRetry = time.Minute
 
+// shown tells whether all is as the engine wants it.
+func (r attachmentRecord) shown() bool { return r.Exposed.settled() && r.Forwarded.settled() }
+
 // startExposing has an exposer work on a, if there is something to do.
 func (c *Courier) startExposing(a *attachment) {
 	c.mu.Lock()
@@ -101,7 +120,7 @@ func (c *Courier) startExposing(a *attachment) {
 		}
 		return
 	}
-	if a.rec.State != attached || a.rec.Exposed.settled() || c.stopped.Err() != nil {
+	if a.rec.State != attached || a.rec.shown() || c.stopped.Err() != nil {
 		return
 	}
 	x := &exposer{poke: make(chan struct{}, 1)}
@@ -131,14 +150,14 @@ func (c *Courier) exposing(a *attachment, x *exposer) {
 		if !todo {
 			return
 		}
-		if len(rec.Exposed.Ports) == 0 && !patient {
+		if len(rec.Exposed.Ports)+len(rec.Forwarded.Want) == 0 && !patient {
 			patient = true
 			if !c.pause(concealAfter, x.poke) {
 				return
 			}
 			continue
 		}
-		err := c.tryExposing(rec, a)
+		err := c.tryShowing(rec, a)
 		if c.stopped.Err() != nil {
 			return
 		}
@@ -158,6 +177,18 @@ func (c *Courier) exposing(a *attachment, x *exposer) {
 	}
 }
 
+// tryShowing does what is to be done, as far as that goes.
+func (c *Courier) tryShowing(rec attachmentRecord, a *attachment) error {
+	var opening, forwarding error
+	if !rec.Exposed.settled() {
+		opening = c.tryExposing(rec, a)
+	}
+	if !rec.Forwarded.settled() {
+		forwarding = c.tryForwarding(rec, a)
+	}
+	return cmp.Or(opening, forwarding)
+}
+
 // hopeless tells whether trying again soon would fail for the same reason.
 func hopeless(err error) bool {
 	switch KindOf(err) {
@@ -172,7 +203,7 @@ func hopeless(err error) bool {
 func (c *Courier) exposure(a *attachment) (rec attachmentRecord, todo bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a.rec.State != attached || a.rec.Exposed.settled() {
+	if a.rec.State != attached || a.rec.shown() {
 		delete(c.exposers, a)
 		return attachmentRecord{}, false
 	}
@@ -191,7 +222,7 @@ func (c *Courier) noteTrouble(a *attachment, x *exposer, err error) {
 	port := a.rec.Port
 	c.mu.Unlock()
 	if text != "" && text != before && KindOf(err) != Conflict { // which the next try settles
-		c.log.Warn("exposed ports are not open yet, or not closed", "port_id", port, "err", err)
+		c.log.Warn("exposed or published ports are not as they should be yet", "port_id", port, "err", err)
 	}
 }
 
@@ -200,19 +231,18 @@ func (c *Courier) noteTrouble(a *attachment, x *exposer, err error) {
 func (c *Courier) tryExposing(rec attachmentRecord, a *attachment) error {
 	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
 	defer cancel()
+	if len(rec.Exposed.Ports) == 0 {
+		if err := c.inCloud(ctx, func() error { return c.closePort(ctx, rec) }); err != nil {
+			return err
+		}
+		return c.exposedBy(ctx, a, nil, false)
+	}
 	var now PortSecurity
 	err := c.inCloud(ctx, func() (err error) { now, err = c.Neutron.PortSecurity(ctx, rec.Port); return err })
 	if err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(slices.Clone(now.Groups), func(id SecurityGroupID) bool { return slices.Contains(rec.Exposed.Groups, id) })
-	switch {
-	case len(rec.Exposed.Ports) == 0:
-		if err := c.setGroups(ctx, now, others); err != nil {
-			return err
-		}
-		return c.exposedBy(ctx, a, rec.Exposed.Ports, false)
-	case !now.Enabled:
+	if !now.Enabled {
 		c.noteUnguarded(rec)
 		return c.exposedBy(ctx, a, rec.Exposed.Ports, true)
 	}
@@ -224,13 +254,27 @@ func (c *Courier) tryExposing(rec attachmentRecord, a *attachment) error {
 	if err := c.noteGroup(ctx, a, id); err != nil {
 		return err
 	}
-	if err := c.setGroups(ctx, now, append(slices.DeleteFunc(others, func(o SecurityGroupID) bool { return o == id }), id)); err != nil {
+	want := append(without(now.Groups, append(slices.Clone(rec.Exposed.Groups), id)), id)
+	if err := c.inCloud(ctx, func() error { return c.setGroups(ctx, now, want) }); err != nil {
 		if KindOf(err) == NotFound { // the group, or the port
 			c.doubt(g)
 		}
 		return err
 	}
 	return c.exposedBy(ctx, a, rec.Exposed.Ports, false, id)
+}
+
+// closePort takes the groups off a port that opened its exposed ports.
+func (c *Courier) closePort(ctx context.Context, rec attachmentRecord) error {
+	now, err := c.Neutron.PortSecurity(ctx, rec.Port)
+	if err != nil {
+		return err
+	}
+	return c.setGroups(ctx, now, without(now.Groups, rec.Exposed.Groups))
+}
+
+func without(all, these []SecurityGroupID) []SecurityGroupID {
+	return slices.DeleteFunc(slices.Clone(all), func(id SecurityGroupID) bool { return slices.Contains(these, id) })
 }
 
 // inCloud runs a request to Neutron that nobody waits for in one of the places
@@ -249,7 +293,7 @@ func (c *Courier) setGroups(ctx context.Context, now PortSecurity, want []Securi
 	if slices.Equal(have, slices.Sorted(slices.Values(want))) {
 		return nil
 	}
-	return c.inCloud(ctx, func() error { return c.Neutron.SetSecurityGroups(ctx, now, want) })
+	return c.Neutron.SetSecurityGroups(ctx, now, want)
 }
 
 // noteGroup writes down which group the port is about to get.

@@ -274,9 +274,12 @@ func (c *Courier) erasePythonGroup(ctx context.Context, port PortID) error {
 	}
 	now, err := c.Neutron.PortSecurity(ctx, port)
 	if err == nil {
-		err = c.setGroups(ctx, now, slices.DeleteFunc(slices.Clone(now.Groups), func(id SecurityGroupID) bool {
-			return slices.ContainsFunc(all, func(s SecurityGroup) bool { return s.ID == id })
-		}))
+		all = slices.DeleteFunc(all, func(s SecurityGroup) bool { return s.Project != now.Project })
+		var ids []SecurityGroupID
+		for _, s := range all {
+			ids = append(ids, s.ID)
+		}
+		err = c.setGroups(ctx, now, without(now.Groups, ids))
 	}
 	if err != nil && KindOf(err) != NotFound {
 		return err

@@ -87,7 +87,7 @@ func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint E
 	}
 	c.mu.Lock()
 	a.rec.Joined, a.rec.Touched = false, time.Now()
-	news := a.rec.Exposed.want(nil)
+	news := a.rec.expose(Exposure{})
 	c.mu.Unlock()
 	if news {
 		c.startExposing(a)

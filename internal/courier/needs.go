@@ -16,6 +16,7 @@ type Neutron interface {
 	SubnetPools
 	Ports
 	SecurityGroups
+	PortForwardings
 }
 
 // Networks of Neutron.
@@ -70,6 +71,15 @@ type SecurityGroups interface {
 	// SetSecurityGroups changes a port's groups, unless the port has changed
 	// since its PortSecurity was read: Conflict then.
 	SetSecurityGroups(context.Context, PortSecurity, []SecurityGroupID) error
+}
+
+// PortForwardings of Neutron: from a floating IP, through a router.
+type PortForwardings interface {
+	FloatingIPsByAddress(context.Context, netip.Addr) ([]FloatingIPID, error)
+	// PortForwardingsOf returns those from a floating IP to a port.
+	PortForwardingsOf(context.Context, FloatingIPID, PortID) ([]PortForwarding, error)
+	CreatePortForwarding(context.Context, FloatingIPID, PortForwardingSpec) error
+	DeletePortForwarding(context.Context, FloatingIPID, PortForwardingID) error
 }
 
 // Network is a Neutron network.
@@ -211,6 +221,29 @@ type PortSecurity struct {
 	Enabled  bool   // without it packets pass whatever the groups say
 	Groups   []SecurityGroupID
 	Revision int
+}
+
+// Forwarding leads what comes for one port of an address to another of a
+// container's.
+type Forwarding struct {
+	Protocol Protocol `json:"protocol"`
+	External uint16   `json:"external"` // the floating IP's
+	Internal uint16   `json:"internal"` // the container's
+}
+
+// PortForwarding is a port forwarding of a floating IP.
+type PortForwarding struct {
+	ID          PortForwardingID
+	Description string     // Kuryr's mark, or a person's words
+	Forwarding  Forwarding // the zero value: a range of ports
+}
+
+// PortForwardingSpec asks for a port forwarding.
+type PortForwardingSpec struct {
+	Port       PortID
+	Address    netip.Addr // of the port
+	Forwarding Forwarding
+	Mark       Mark
 }
 
 // Linker makes the kernel's interfaces. All methods are idempotent.

@@ -144,6 +144,7 @@ type attachmentRecord struct {
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`
 	Exposed   exposedRecord   `json:"exposed,omitzero"`
+	Forwarded forwardedRecord `json:"forwarded,omitzero"`
 	Touched   time.Time       `json:"touched"`
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost

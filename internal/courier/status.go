@@ -49,7 +49,7 @@ func (c *Courier) Status() Status {
 func (r attachmentRecord) info() AttachmentInfo {
 	i := AttachmentInfo{Network: r.Network, Endpoint: r.Endpoint, Port: r.Port, MAC: r.MAC, Addresses: r.addresses(),
 		VIFType: r.Binding.VIFType, State: string(r.State), Published: r.Published,
-		Exposed: r.Exposed.Ports.String()}
+		Forwarded: len(r.Forwarded.Want), Exposed: r.Exposed.Ports.String()}
 	if r.Linked {
 		i.Link = HostEnd(r.Port)
 	}

@@ -36,6 +36,8 @@ type world struct {
 	breaker *breaker
 	journal *journal.Journal
 	c       *courier.Courier
+
+	forwardFrom netip.Addr
 }
 
 func newWorld(t *testing.T, adjust ...func(*embedded.Options)) *world {
@@ -82,7 +84,7 @@ func (w *world) start() {
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
 		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-			ExposePorts: true, LostFor: time.Second, Log: quiet})
+			ExposePorts: true, ForwardFrom: w.forwardFrom, LostFor: time.Second, Log: quiet})
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}

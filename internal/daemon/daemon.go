@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -91,11 +92,18 @@ func (d *daemon) open(ctx context.Context) error {
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
 			ExposePorts:    d.cfg.ProcessExternalConnectivity,
+			ForwardFrom:    forwardFrom(d.cfg),
 			LostFor:        d.lostFor(),
 			Log:            d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	return d.courier.Start(ctx)
+}
+
+// forwardFrom is the address of the floating IP, checked already; or none.
+func forwardFrom(cfg config.Config) netip.Addr {
+	a, _ := netip.ParseAddr(cfg.PortForwardingIP)
+	return a
 }
 
 // openState takes the state directory for this process alone.

@@ -39,7 +39,7 @@ type Endpoints interface {
 	Leave(context.Context, courier.EngineNetworkID, courier.EndpointID) error
 	Detach(context.Context, courier.EngineNetworkID, courier.EndpointID) error
 	Describe(context.Context, courier.EngineNetworkID, courier.EndpointID) (courier.AttachmentInfo, error)
-	Expose(context.Context, courier.EngineNetworkID, courier.EndpointID, courier.PortSet) error
+	Expose(context.Context, courier.EngineNetworkID, courier.EndpointID, courier.Exposure) (forwarded int, err error)
 	Conceal(context.Context, courier.EngineNetworkID, courier.EndpointID) error
 }
 

@@ -236,26 +236,27 @@ func (m *memory) Describe(_ context.Context, _ courier.EngineNetworkID, id couri
 	return courier.AttachmentInfo{Endpoint: id, Port: "3f2c0000-0000-4000-8000-000000000001", MAC: e.MAC, State: "attached"}, nil
 }
 
-// exposed is what Expose was asked for; "" stands for Conceal.
+// exposed is what Expose was asked for; nothing stands for Conceal.
 type exposed struct {
 	Endpoint courier.EndpointID
 	Ports    string
+	Forward  []courier.Forwarding
 }
 
-func (m *memory) Expose(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID, ports courier.PortSet) error {
-	if len(ports) == 0 {
-		return nil
+func (m *memory) Expose(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID, x courier.Exposure) (int, error) {
+	if len(x.Ports)+len(x.Forward) == 0 {
+		return 0, nil
 	}
-	end, err := m.begin("Expose", exposed{id, ports.String()})
+	end, err := m.begin("Expose", exposed{id, x.Ports.String(), x.Forward})
 	defer end()
 	if _, ok := m.endpoints[id]; !ok {
-		return refusal(courier.NotFound, "expose ports", "there is no such endpoint")
+		return 0, refusal(courier.NotFound, "expose ports", "there is no such endpoint")
 	}
-	return err
+	return len(x.Forward), err
 }
 
 func (m *memory) Conceal(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID) error {
-	end, err := m.begin("Conceal", exposed{id, ""})
+	end, err := m.begin("Conceal", exposed{Endpoint: id})
 	defer end()
 	return err
 }

@@ -282,22 +282,24 @@ func (s *server) leave(ctx context.Context, q endpointRef) (any, error) {
 }
 
 // programExternalConnectivity opens the container's exposed ports, on the
-// network that its way out leads through. Docker knows no way to be told that
-// published ports are not forwarded, but an error, which ends the container.
+// network that its way out leads through, and has published ones forwarded.
+// Docker knows no way to be told that these are not, but an error, which ends
+// the container.
 func (s *server) programExternalConnectivity(ctx context.Context, q connectivityRequest) (any, error) {
 	exposed, err := q.Options.exposed()
 	if err != nil {
 		return nil, err
 	}
-	n, err := q.Options.published()
+	published, err := q.Options.published()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.courier.Expose(ctx, q.network(), q.endpoint(), exposed); err != nil {
+	forwarded, err := s.courier.Expose(ctx, q.network(), q.endpoint(), courier.Exposure{Ports: exposed, Forward: forwardings(published)})
+	if err != nil {
 		return nil, err
 	}
-	if n > 0 {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "published ports are not forwarded: there is no router yet", slog.Int(observe.Count, n),
+	if n := len(published) - forwarded; n > 0 {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "published ports are not forwarded", slog.Int(observe.Count, n),
 			slog.String(observe.EngineNetwork, q.network().Short()), slog.String(observe.Endpoint, q.endpoint().Short()))
 	}
 	return empty{}, nil
