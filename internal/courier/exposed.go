@@ -113,11 +113,7 @@ func (r attachmentRecord) shown() bool { return r.Exposed.settled() && r.Forward
 func (c *Courier) startExposing(a *attachment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if x := c.exposers[a]; x != nil {
-		select {
-		case x.poke <- struct{}{}:
-		default:
-		}
+	if c.pokeExposer(a) {
 		return
 	}
 	if a.rec.State != attached || a.rec.shown() || c.stopped.Err() != nil {
@@ -126,6 +122,20 @@ func (c *Courier) startExposing(a *attachment) {
 	x := &exposer{poke: make(chan struct{}, 1)}
 	c.exposers[a] = x
 	c.background.Go(func() { c.exposing(a, x) })
+}
+
+// pokeExposer has the exposer that works on a, if there is one, look again at
+// once. Called with mu held.
+func (c *Courier) pokeExposer(a *attachment) bool {
+	x := c.exposers[a]
+	if x == nil {
+		return false
+	}
+	select {
+	case x.poke <- struct{}{}:
+	default:
+	}
+	return true
 }
 
 // resumeExposing goes on with what the last process left half-way.

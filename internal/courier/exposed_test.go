@@ -318,6 +318,10 @@ func TestExposedQuota(t *testing.T) {
 		t.Errorf("the attachment is %s", s.Attachments[0].State)
 	}
 	e.stop(ctx, k)
+	if s := w.c.Status(); s.Unexposed != 0 {
+		t.Errorf("the status still tells of it after the end: %+v", s)
+	}
+	w.settled() // nobody waits for the next try
 	e.networkRemove(ctx, n)
 	w.mustEmpty()
 }

@@ -328,6 +328,7 @@ func (c *Courier) dropAttachment(a *attachment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.attachments, a.rec.Intent)
+	c.pokeExposer(a)
 	if c.endpoints[a.rec.Endpoint] == a {
 		delete(c.endpoints, a.rec.Endpoint)
 	}

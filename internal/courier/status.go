@@ -15,8 +15,8 @@ func (c *Courier) Status() Status {
 			s.LastError = why
 		}
 	}
-	for _, x := range c.exposers {
-		if x.trouble != "" {
+	for a, x := range c.exposers {
+		if x.trouble != "" && a.rec.State == attached {
 			s.Unexposed++
 			s.ExposeError = x.trouble
 		}
