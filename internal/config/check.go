@@ -208,6 +208,17 @@ func pathOrEmpty(s string) *fault {
 	return directory(s)
 }
 
+// ipv4OrEmpty checks the address of a floating IP that may be unset.
+func ipv4OrEmpty(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(s); err != nil || !a.Is4() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() {
+		return invalid("%q is not the IPv4 address of a floating IP", s)
+	}
+	return nil
+}
+
 // CheckSocketPath tells why a Unix socket can't be made at path, which subject
 // names to a person; nil: it can.
 func CheckSocketPath(subject, path string) error { return socketPath(path).refuse(subject, Origin{}) }

@@ -33,7 +33,7 @@ type Config struct {
 	CapabilityScope string
 	// LocalAddressSpace and GlobalAddressSpace are the IPAM driver's default address spaces.
 	LocalAddressSpace, GlobalAddressSpace string
-	// ProcessExternalConnectivity lets exposed ports act on security groups.
+	// ProcessExternalConnectivity opens exposed ports, and forwards published ones.
 	ProcessExternalConnectivity bool
 	// RequiresMACAddress has the engine choose MAC addresses before it asks for an address.
 	RequiresMACAddress bool
@@ -67,6 +67,9 @@ type Config struct {
 	Cloud Cloud
 	// AuthSection names the section of the file that holds the credentials. Empty: neutron.
 	AuthSection string
+	// PortForwardingIP is the IPv4 address of the floating IP from which
+	// published ports are forwarded; "": they are not.
+	PortForwardingIP string
 }
 
 // Sources is where settings come from. In order of precedence: flags, the

@@ -237,6 +237,9 @@ func (l *loader) resolveLegacy(old legacy, ref string, path []string) (string, *
 func (l *loader) crossCheck() {
 	c := &l.config
 	l.checkCloud()
+	if !c.Cloud.Real() && c.PortForwardingIP != "" && !l.refused["neutron.auth_type"] {
+		l.refuseSet("neutron", "port_forwarding_ip", invalid("the embedded Neutron has no floating IPs").withHint("leave it out"))
+	}
 	l.crossCheckTLS()
 	if c.DockerSocket != "" && c.DockerSocket == c.AdminSocket {
 		l.refuseSet(defaultSection, "admin_socket", invalid("%q is the docker_socket already", c.AdminSocket))

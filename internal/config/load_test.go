@@ -132,7 +132,7 @@ max_requests = 8
 		t.Errorf("config (-want +got)\n%s", diff)
 	}
 	for _, s := range r.Settings {
-		if s.Origin.Kind != FromFile && !of(cloudOptions(), s.Option) {
+		if s.Origin.Kind != FromFile && !of(cloudOptions(), s.Option) && s.Option != "port_forwarding_ip" {
 			t.Errorf("%s.%s from %s", s.Section, s.Option, s.Origin)
 		}
 	}
@@ -227,6 +227,10 @@ var refusals = []struct {
 		`cannot use [DEFAULT] kuryr_uri at FILE:2: it is not an http:// or https:// URL`, ""},
 	{"[DEFAULT]\nkuryr_uri = http://127.0.0.1:1/v2\n", false,
 		`cannot use [DEFAULT] kuryr_uri at FILE:2: a path (/v2) has no meaning here`, ""},
+	{"[neutron]\nport_forwarding_ip = 203.0.113.68\n", false,
+		`cannot use [neutron] port_forwarding_ip at FILE:2: the embedded Neutron has no floating IPs`, "leave it out"},
+	{"[neutron]\nauth_type = none\nendpoint = http://h\nport_forwarding_ip = fd00::1\n", false,
+		`cannot use [neutron] port_forwarding_ip at FILE:4: "fd00::1" is not the IPv4 address of a floating IP`, ""},
 	{"[DEFAULT]\nneutron_listen = 9696\n", false, `cannot use [DEFAULT] neutron_listen at FILE:2: "9696" is not ADDRESS:PORT`, "127.0.0.1:9696"},
 	{"[DEFAULT]\nneutron_listen = :9696\n", false,
 		`cannot use [DEFAULT] neutron_listen at FILE:2: "" is not a loopback address, and whoever can connect may do everything`, "127.0.0.1"},
@@ -459,6 +463,13 @@ lock_path = /tmp
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings (-want +got)\n%s", diff)
+	}
+}
+
+func TestLoadPortForwardingIP(t *testing.T) {
+	c, _, err := Load(sources(t, "[neutron]\nauth_type = none\nendpoint = http://h\nport_forwarding_ip = 203.0.113.68\n", nil))
+	if err != nil || c.PortForwardingIP != "203.0.113.68" {
+		t.Errorf("%q, %v", c.PortForwardingIP, err)
 	}
 }
 

@@ -136,7 +136,7 @@ func engineOptions() []Option {
 		field: func(c *Config) any { return &c.GlobalAddressSpace }, check: word(maxName),
 	}, {
 		Section: defaultSection, Name: "process_external_connectivity", Value: "BOOLEAN", Default: "true",
-		Doc:   "Let exposed ports (`--expose`) act on security groups. Accepted; in this version they never do.",
+		Doc:   "Open exposed ports (`--expose`, `-p`, `EXPOSE`) by security groups, to everybody.",
 		field: func(c *Config) any { return &c.ProcessExternalConnectivity },
 	}, {
 		Section: defaultSection, Name: "requires_mac_address", Value: "BOOLEAN", Default: "false",
@@ -205,5 +205,9 @@ func neutronOptions() []Option {
 		Section: neutronSection, Name: "vif_plugging_timeout", Value: "SECONDS", Default: "0",
 		Doc:   "How long to wait for a port to become ACTIVE, 0 to 300 seconds. 0: as long as the call may take (`request_timeout`).",
 		field: func(c *Config) any { return &c.VIFPluggingTimeout }, check: secondsOrZero,
+	}, {
+		Section: neutronSection, Name: "port_forwarding_ip", Value: "ADDRESS", DefaultNote: "published ports are not forwarded",
+		Doc:   "Address of a floating IP, of no port, from which published ports (`-p HOST:CONTAINER`) are forwarded. Not with the embedded Neutron.",
+		field: func(c *Config) any { return &c.PortForwardingIP }, check: ipv4OrEmpty,
 	}}
 }

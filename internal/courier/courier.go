@@ -29,6 +29,10 @@ type Options struct {
 	VIFPluggingIsFatal bool
 	// VIFPluggingTimeout is how long a Join waits for that. 0: as long as its call may take.
 	VIFPluggingTimeout time.Duration
+	ExposePorts        bool // Expose has an effect
+	// ForwardFrom is the address of the floating IP from which published ports
+	// are forwarded. The zero Addr: they are not.
+	ForwardFrom netip.Addr
 	// LostFor is how long a request to Neutron whose answer was lost may still
 	// take effect, and is looked for. 0: two minutes.
 	LostFor time.Duration
@@ -47,9 +51,12 @@ type Courier struct {
 	networks    map[EngineNetworkID]*network
 	attachments map[string]*attachment // by intent
 	endpoints   map[EndpointID]*attachment
-	removing    map[*life]string // the last error of each removal under way, "" before there is one
-	poolsMoved  chan struct{}    // closed and replaced when a pool is claimed or released
-	departed    chan struct{}    // closed and replaced when an attachment is gone
+	exposed     map[string]*exposedGroup // by intent
+	exposers    map[*attachment]*exposer // those at work
+	unguarded   map[NetworkID]bool       // networks that the log has told to be without port security
+	removing    map[*life]string         // the last error of each removal under way, "" before there is one
+	poolsMoved  chan struct{}            // closed and replaced when a pool is claimed or released
+	departed    chan struct{}            // closed and replaced when an attachment is gone
 	// releases are what Detach gave up and the engine has still to release
 	// itself: the next ReleaseAddress of one means the attachment that is gone,
 	// not the one that has the address now.
@@ -99,6 +106,9 @@ func New(n Needs, o Options) *Courier {
 		networks:    map[EngineNetworkID]*network{},
 		attachments: map[string]*attachment{},
 		endpoints:   map[EndpointID]*attachment{},
+		exposed:     map[string]*exposedGroup{},
+		exposers:    map[*attachment]*exposer{},
+		unguarded:   map[NetworkID]bool{},
 		removing:    map[*life]string{},
 		poolsMoved:  make(chan struct{}),
 		departed:    make(chan struct{}),

@@ -17,6 +17,14 @@ type (
 	SubnetPoolID string
 	// PortID is a Neutron port's.
 	PortID string
+	// SecurityGroupID is a Neutron security group's.
+	SecurityGroupID string
+	// SecurityGroupRuleID is a rule's of a security group.
+	SecurityGroupRuleID string
+	// FloatingIPID is a Neutron floating IP's.
+	FloatingIPID string
+	// PortForwardingID is a port forwarding's of a floating IP.
+	PortForwardingID string
 )
 
 // Identifiers that come from, or are given to, a container engine.

@@ -90,7 +90,11 @@ func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint E
 	}
 	c.mu.Lock()
 	a.rec.Joined, a.rec.Touched = false, time.Now()
+	news := a.rec.expose(Exposure{})
 	c.mu.Unlock()
+	if news {
+		c.startExposing(a)
+	}
 	return because("leave with endpoint "+endpoint.Short(), "network "+network.Short(), c.save(ctx, noted, a))
 }
 

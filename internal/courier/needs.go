@@ -16,6 +16,8 @@ type Neutron interface {
 	SubnetPools
 	Ports
 	Agents
+	SecurityGroups
+	PortForwardings
 }
 
 // Networks of Neutron.
@@ -68,6 +70,33 @@ type Agent struct {
 	Type      string // "Open vSwitch agent", "OVN Controller agent" ...
 	Alive     bool
 	Heartbeat time.Time // the last; zero: not known
+}
+
+// SecurityGroups of Neutron, and which of them ports have.
+type SecurityGroups interface {
+	// CreateSecurityGroup makes a group. Neutron gives it rules of its own,
+	// which the answer has.
+	CreateSecurityGroup(context.Context, SecurityGroupSpec) (SecurityGroup, error)
+	// DeleteSecurityGroup answers Conflict while a port has the group.
+	DeleteSecurityGroup(context.Context, SecurityGroupID) error
+	SecurityGroupsByName(context.Context, string) ([]SecurityGroup, error)
+	// OpenPorts makes rules that let everybody in, all or none: Conflict when
+	// there is one of them already.
+	OpenPorts(context.Context, SecurityGroupID, []Opening, Mark) error
+	DeleteSecurityGroupRule(context.Context, SecurityGroupRuleID) error
+	PortSecurity(context.Context, PortID) (PortSecurity, error)
+	// SetSecurityGroups changes a port's groups, unless the port has changed
+	// since its PortSecurity was read: Conflict then.
+	SetSecurityGroups(context.Context, PortSecurity, []SecurityGroupID) error
+}
+
+// PortForwardings of Neutron: from a floating IP, through a router.
+type PortForwardings interface {
+	FloatingIPsByAddress(context.Context, netip.Addr) ([]FloatingIPID, error)
+	// PortForwardingsOf returns those from a floating IP to a port.
+	PortForwardingsOf(context.Context, FloatingIPID, PortID) ([]PortForwarding, error)
+	CreatePortForwarding(context.Context, FloatingIPID, PortForwardingSpec) error
+	DeletePortForwarding(context.Context, FloatingIPID, PortForwardingID) error
 }
 
 // Network is a Neutron network.
@@ -172,6 +201,68 @@ type PortUpdate struct {
 	FixedIPs []FixedIP // nil: unchanged
 }
 
+// SecurityGroup is a Neutron security group.
+type SecurityGroup struct {
+	ID          SecurityGroupID
+	Name        string
+	Project     string // which owns it
+	Description string // Kuryr's mark, or a person's words
+	Created     time.Time
+	Rules       []SecurityGroupRule
+}
+
+// SecurityGroupSpec asks for a security group.
+type SecurityGroupSpec struct {
+	Name    string
+	Project string // "": that of Kuryr's credentials
+	Mark    Mark
+}
+
+// SecurityGroupRule is a rule of a security group.
+type SecurityGroupRule struct {
+	ID          SecurityGroupRuleID
+	Description string  // Kuryr's mark, or a person's words
+	Opens       Opening // the zero value: it permits something else
+}
+
+// Opening lets packets of a family in, from everybody.
+type Opening struct {
+	Family Family
+	Ports  PortRange
+}
+
+// PortSecurity says what guards a port.
+type PortSecurity struct {
+	Port     PortID
+	Project  string // which owns the port
+	Enabled  bool   // without it packets pass whatever the groups say
+	Groups   []SecurityGroupID
+	Revision int
+}
+
+// Forwarding leads what comes for one port of an address to another of a
+// container's.
+type Forwarding struct {
+	Protocol Protocol `json:"protocol"`
+	External uint16   `json:"external"` // the floating IP's
+	Internal uint16   `json:"internal"` // the container's
+}
+
+// PortForwarding is a port forwarding of a floating IP.
+type PortForwarding struct {
+	ID          PortForwardingID
+	Description string     // Kuryr's mark, or a person's words
+	Forwarding  Forwarding // the zero value: a range of ports
+}
+
+// PortForwardingSpec asks for a port forwarding.
+type PortForwardingSpec struct {
+	Port       PortID
+	Address    netip.Addr // of the port
+	Forwarding Forwarding
+	Mark       Mark
+}
+
 // Linker makes the kernel's interfaces. All methods are idempotent.
 type Linker interface {
 	// Create makes the pair, both ends down, in the host's namespace, with
@@ -236,7 +327,7 @@ type Journal interface {
 
 // Entry is one record of the journal. Nil Data forgets it.
 type Entry struct {
-	Kind string // "pool", "network", "attachment"
+	Kind string // "pool", "network", "attachment", "exposed"
 	ID   string
 	Data []byte // JSON
 }

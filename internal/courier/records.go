@@ -28,9 +28,10 @@ const (
 	kindPool       = "pool"
 	kindNetwork    = "network"
 	kindAttachment = "attachment"
+	kindExposed    = "exposed"
 )
 
-// life is what pools, networks and attachments have in common.
+// life is what pools, networks, attachments and exposed groups have in common.
 type life struct {
 	op   sync.Mutex    // held by whoever works on it: one step at a time
 	disk sync.Mutex    // held while its record goes to the journal: records arrive in order
@@ -46,7 +47,7 @@ func newLife() life {
 
 func (l *life) base() *life { return l }
 
-// entity is a pool, network or attachment.
+// entity is a pool, network, attachment or exposed group.
 type entity interface {
 	base() *life
 	key() (kind, intent string)
@@ -143,6 +144,8 @@ type attachmentRecord struct {
 	Joined    bool            `json:"joined,omitempty"`
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`
+	Exposed   exposedRecord   `json:"exposed,omitzero"`
+	Forwarded forwardedRecord `json:"forwarded,omitzero"`
 	Touched   time.Time       `json:"touched"`
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost

@@ -148,6 +148,8 @@ func (c *Courier) tryRemoval(e entity) error {
 		return c.eraseAttachment(ctx, e)
 	case *network:
 		return c.eraseNetwork(ctx, e)
+	case *exposedGroup:
+		return c.eraseGroup(ctx, e)
 	default:
 		return c.erasePool(ctx, e.(*pool))
 	}
@@ -304,6 +306,11 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 			ids = append(ids, p.ID)
 		}
 	}
+	if r.Exposed.Python && r.Port != "" {
+		if err := c.erasePythonGroup(ctx, r.Port); err != nil {
+			return err
+		}
+	}
 	for _, id := range ids {
 		if err := c.Neutron.DeletePort(ctx, id); err != nil && KindOf(err) != NotFound {
 			return err
@@ -321,6 +328,7 @@ func (c *Courier) dropAttachment(a *attachment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.attachments, a.rec.Intent)
+	c.pokeExposer(a)
 	if c.endpoints[a.rec.Endpoint] == a {
 		delete(c.endpoints, a.rec.Endpoint)
 	}

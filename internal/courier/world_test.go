@@ -37,12 +37,18 @@ type world struct {
 	journal *journal.Journal
 	c       *courier.Courier
 	change  func(*courier.Options) // before a courier starts; may be nil
+
+	forwardFrom netip.Addr
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, adjust ...func(*embedded.Options)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), kernel: newKernel(), breaker: &breaker{}}
-	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Log: quiet})
+	o := embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Enforce: true, Log: quiet}
+	for _, f := range adjust {
+		f(&o)
+	}
+	server, err := embedded.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +80,7 @@ func (w *world) start() {
 	}
 	w.journal = j
 	o := courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-		LostFor: time.Second, Log: quiet}
+		ExposePorts: true, ForwardFrom: w.forwardFrom, LostFor: time.Second, Log: quiet}
 	if w.change != nil {
 		w.change(&o)
 	}
@@ -251,8 +257,9 @@ type breaker struct {
 	dead  bool
 	breakage
 
-	hold map[string]time.Duration // how long calls of a name wait before their effect
-	mull map[string]time.Duration // and how long their answers take from there
+	called map[string]int           // how often, by name
+	hold   map[string]time.Duration // how long calls of a name wait before their effect
+	mull   map[string]time.Duration // and how long their answers take from there
 }
 
 func (b *breaker) arm(nth int, m breakage) {
@@ -269,6 +276,8 @@ func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dea
 // count returns how many calls there have been since arm.
 func (b *breaker) count() int { b.mu.Lock(); defer b.mu.Unlock(); return b.calls }
 
+func (b *breaker) calledFor(what string) int { b.mu.Lock(); defer b.mu.Unlock(); return b.called[what] }
+
 // isNeutron tells whether a call may take effect after its caller has gone.
 func isNeutron(what string) bool {
 	return !strings.Contains(what, "journal") && !strings.Contains(what, "link") && !strings.Contains(what, "bind")
@@ -277,6 +286,10 @@ func isNeutron(what string) bool {
 func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.mu.Lock()
 	b.calls++
+	if b.called == nil {
+		b.called = map[string]int{}
+	}
+	b.called[what]++
 	hit := b.nth != 0 && b.calls == b.nth
 	dead, late, after := b.dead, b.late, b.after
 	hold, mull := b.hold[what], b.mull[what]

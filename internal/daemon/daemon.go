@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -103,6 +104,8 @@ func (d *daemon) open(ctx context.Context) error {
 			DefaultPoolV6:  d.cfg.DefaultPoolV6,
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
+			ExposePorts:    d.cfg.ProcessExternalConnectivity,
+			ForwardFrom:    forwardFrom(d.cfg),
 
 			VIFPluggingIsFatal: d.cfg.VIFPluggingIsFatal,
 			VIFPluggingTimeout: d.cfg.VIFPluggingTimeout,
@@ -111,6 +114,12 @@ func (d *daemon) open(ctx context.Context) error {
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	return d.courier.Start(ctx)
+}
+
+// forwardFrom is the address of the floating IP, checked already; or none.
+func forwardFrom(cfg config.Config) netip.Addr {
+	a, _ := netip.ParseAddr(cfg.PortForwardingIP)
+	return a
 }
 
 // openState takes the state directory for this process alone.

@@ -185,7 +185,7 @@ func (h *host) checkAttached(p *process, s *story) {
 	if st.Version != "test" || st.Host != "h1" || st.Neutron != (NeutronStatus{Kind: "embedded", Endpoint: "http://127.0.0.1:9696"}) || time.Since(st.StartedAt) > time.Minute {
 		t.Errorf("status: %+v", st)
 	}
-	want := []string{"1 published port has no effect: networks have no router yet (docker run -p)"}
+	want := []string{"1 published port is not forwarded: networks have no router yet (docker run -p)"}
 	if d := cmp.Diff(want, st.Notices); d != "" {
 		t.Error(d)
 	}

@@ -19,7 +19,7 @@ const testHost = "kuryr-test"
 // openEmbedded opens an embedded Neutron that is closed when the test ends.
 func openEmbedded(t testing.TB) http.Handler {
 	t.Helper()
-	s, err := embedded.Open(embedded.Options{StateDir: t.TempDir(), Host: testHost, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	s, err := embedded.Open(embedded.Options{StateDir: t.TempDir(), Host: testHost, Enforce: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"path"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
 )
@@ -19,6 +21,7 @@ const maxPages = 1000
 func list[W any](ctx context.Context, api *gophercloud.ServiceClient, collection, query string) ([]W, error) {
 	var all []W
 	base := api.ServiceURL(collection)
+	collection = strings.ReplaceAll(path.Base(collection), "-", "_") // as bodies name it
 	for range maxPages {
 		var page map[string]json.RawMessage
 		if _, err := api.Get(ctx, base+query, &page, nil); err != nil {

@@ -124,6 +124,9 @@ func (r *SecurityGroupRule) checkPorts() error {
 			return errorf(BadRequest, "SecurityGroupInvalidPortRange",
 				"For TCP/UDP protocols, port_range_min must be <= port_range_max")
 		}
+		if *low == 1 && *high == 65535 { // Neutron, too, keeps all ports as no range
+			r.PortMin, r.PortMax = nil, nil
+		}
 	case number == protoICMP || number == protoICMPv6:
 		return checkICMP(low, high)
 	default:

@@ -64,6 +64,9 @@ func Run(t *testing.T, open func(t *testing.T) courier.Neutron, o Options) {
 		{"port update", (*suite).portUpdate},
 		{"ports at once", (*suite).portsAtOnce},
 		{"one address wished by many", (*suite).oneAddressForMany},
+		{"security group", (*suite).securityGroup},
+		{"open ports", (*suite).openPorts},
+		{"security groups of ports", (*suite).groupsOfPorts},
 		{"what is gone", (*suite).gone},
 		{"deadline", (*suite).deadline},
 	} {
