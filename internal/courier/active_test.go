@@ -103,6 +103,7 @@ func TestManyWaitForActive(t *testing.T) {
 		})
 	}
 	ids := w.portIDs(n, "attached")
+	began := time.Now()
 	time.Sleep(time.Second)
 	for _, id := range ids {
 		if w.kernel.isUp(courier.HostEnd(id)) {
@@ -119,6 +120,7 @@ func TestManyWaitForActive(t *testing.T) {
 	agent.mu.Lock()
 	requests, largest := agent.requests, agent.largest
 	agent.mu.Unlock()
+	t.Logf("%d ports were waited for %s, with %d requests", n, time.Since(began).Round(time.Millisecond), requests)
 	if largest != n || requests > 12 {
 		t.Errorf("%d requests, the largest for %d ports; want few, for all %d", requests, largest, n)
 	}
