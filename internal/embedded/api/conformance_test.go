@@ -51,7 +51,7 @@ func newServer(t *testing.T) (http.Handler, func(*testing.T, string)) {
 
 func conformance(url string, plug func(*testing.T, string)) neutrontest.APIOptions {
 	return neutrontest.APIOptions{
-		URL: url, Project: testProject, OtherProject: otherProject, Host: testHost, Plug: plug,
+		URL: url, Project: testProject, OtherProject: otherProject, Host: testHost, Driver: "kuryr", Plug: plug,
 		Sign: func(r *http.Request, as neutrontest.Caller) error {
 			project, roles := testProject, "member,reader"
 			switch as {

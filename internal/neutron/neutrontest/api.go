@@ -36,6 +36,8 @@ type APIOptions struct {
 	Host string
 	// VIFType is what a port on Host gets. "": bridge.
 	VIFType string
+	// Driver is the mechanism driver that binds it. "": linuxbridge.
+	Driver string
 	// Plug plugs a port on Host and returns when the server must know of it.
 	// nil: no port of the suite becomes ACTIVE, and what shows one is left out.
 	Plug func(t *testing.T, port string)
@@ -62,6 +64,7 @@ func (o *APIOptions) complete(t *testing.T) {
 	o.URL = strings.TrimSuffix(o.URL, "/")
 	def(&o.Timeout, time.Minute)
 	def(&o.VIFType, "bridge")
+	def(&o.Driver, "linuxbridge")
 	def(&o.NetworkType, "local")
 	def(&o.MTU, 1450)
 	def(&o.DNSDomain, "openstacklocal.")
@@ -96,6 +99,12 @@ func RunAPI(t *testing.T, o APIOptions) {
 		{"pages", (*apiSuite).pages},
 		{"bulk all or nothing", (*apiSuite).bulkRequests},
 		{"projects", (*apiSuite).projects},
+		{"network of another project", (*apiSuite).foreign},
+		{"port values", (*apiSuite).portValues},
+		{"rule values", (*apiSuite).ruleValues},
+		{"subnetpools", (*apiSuite).pools},
+		{"address scopes", (*apiSuite).scopes},
+		{"IP availability", (*apiSuite).availability},
 		{"default group", (*apiSuite).defaultGroup},
 		{"quotas", (*apiSuite).quotas},
 		{"QoS", (*apiSuite).qos},

@@ -36,6 +36,7 @@ func (s *apiSuite) send(as Caller, method, path, body string, header ...string) 
 	if err != nil {
 		s.Fatal(err)
 	}
+	req.Header.Set("Accept", "application/json") // else Neutron answers some errors as text
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}

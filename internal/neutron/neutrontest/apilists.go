@@ -21,11 +21,10 @@ func (s *apiSuite) filters() {
 	s.want(Admin, 201, "PUT", "/v2.0/networks/"+b+"/tags/y", "")
 	four := s.make(Admin, "subnets", `"name":"four","network_id":"`+a+`","ip_version":4,"cidr":"10.0.0.0/24","gateway_ip":"10.0.0.1"`)
 	s.make(Admin, "subnets", `"name":"six","network_id":"`+a+`","ip_version":"6","cidr":"FD00:0:0:0::/64","gateway_ip":null`)
-	s.make(Admin, "ports", `"name":"p","network_id":"`+a+`","mac_address":"FA-16-3E-00-00-01","device_id":"d`+m+
+	s.make(Admin, "ports", `"name":"p","network_id":"`+a+`","mac_address":"fa:16:3e:00:00:01","device_id":"d`+m+
 		`","binding:host_id":"`+s.o.Host+`","fixed_ips":[{"ip_address":"10.0.0.77"}]`)
 	s.make(Admin, "ports", `"name":"q","network_id":"`+a+`","device_id":"e`+m+`","fixed_ips":[{"ip_address":"FD00::0:77"},{"subnet_id":"`+four+`"}]`)
 	s.make(Admin, "ports", `"name":"r","network_id":"`+b+`"`)
-	now := "2020-01-01T00:00:00Z"
 	for _, tt := range []struct{ collection, query, want string }{
 		{"networks", "name=a&name=b", "a b"},
 		{"networks", "name=", ""},
@@ -47,8 +46,6 @@ func (s *apiSuite) filters() {
 		{"networks", "status=DOWN", ""},
 		{"networks", "provider:network_type=" + s.o.NetworkType + "&name=a", "a"},
 		{"networks", "revision_number=1&name=", ""},
-		{"networks", "changed_since=" + now, " a b"},
-		{"networks", "changed_since=2999-01-01T00:00:00Z", ""},
 		{"subnets", "ip_version=6", "six"},
 		{"subnets", "cidr=fd00:0::/64", "six"},
 		{"subnets", "network_id=" + a, "four six"},
@@ -56,12 +53,11 @@ func (s *apiSuite) filters() {
 		{"subnets", "shared=True", "four six"},
 		{"subnets", "enable_dhcp=true&ip_version=4", "four"},
 		{"ports", "mac_address=fa:16:3e:00:00:01", "p"},
-		{"ports", "mac_address=FA-16-3E-00-00-01", "p"},
 		{"ports", "device_id=d" + m + "&device_id=e" + m, "p q"},
 		{"ports", "binding:host_id=" + s.o.Host, "p"},
 		{"ports", "network_id=" + a, "p q"},
 		{"ports", "fixed_ips=ip_address%3D10.0.0.77", "p"},
-		{"ports", "fixed_ips=ip_address%3Dfd00:0::77", "q"},
+		{"ports", "fixed_ips=ip_address%3Dfd00::77", "q"},
 		{"ports", "fixed_ips=subnet_id%3D" + four, "p q"},
 		{"ports", "fixed_ips=ip_address_substr%3D77", "p q"},
 		{"ports", "fixed_ips=ip_address_substr%3D77&fixed_ips=ip_address%3D10.0.0.77", "p"},
@@ -72,7 +68,6 @@ func (s *apiSuite) filters() {
 			s.Errorf("%s?%s: %q, want %q", tt.collection, tt.query, got, tt.want)
 		}
 	}
-	s.refused(Admin, 400, "InvalidInput", "GET", "/v2.0/networks?changed_since=yesterday", "", "The input must be in the following format: YYYY-MM-DDTHH:MM:SS[Z]")
 }
 
 // fields narrows answers down.
@@ -80,7 +75,8 @@ func (s *apiSuite) fields() {
 	id := s.make(Admin, "networks", `"name":"a","mtu":1280,"tenant_id":"`+s.o.OtherProject+`"`)
 	for query, want := range map[string]string{
 		"fields=name":                `{"name":"a"}`,
-		"fields=tenant_id":           `{"project_id":"` + s.o.OtherProject + `","tenant_id":"` + s.o.OtherProject + `"}`,
+		"fields=tenant_id":           `{"tenant_id":"` + s.o.OtherProject + `"}`,
+		"fields=":                    `{}`,
 		"fields=nonesuch&fields=mtu": `{"mtu":1280}`,
 	} {
 		got, err := json.Marshal(s.want(Admin, 200, "GET", "/v2.0/networks/"+id+"?"+query, "")["network"])
@@ -160,9 +156,15 @@ func (s *apiSuite) bulkRequests() {
 	if len(left) != 0 {
 		s.Errorf("left behind: %v", left)
 	}
-	made := s.want(Admin, 201, "POST", "/v2.0/ports", `{"ports":[`+strings.Repeat(port+",", 4)+`{"port":`+port+`}]}`)
-	if n := len(made["ports"].([]any)); n != 5 {
+	// On another network: Neutron's allocator may keep what the failed bulk took.
+	port = `{"network_id":"` + s.make(Admin, "networks", `"name":"m"`) + `"}`
+	made := s.want(Admin, 201, "POST", "/v2.0/ports", `{"ports":[`+port+","+port+`]}`)
+	if n := len(made["ports"].([]any)); n != 2 {
 		s.Errorf("%d ports made", n)
+	}
+	wrapped := s.want(Admin, 201, "POST", "/v2.0/networks", `{"networks":[{"network":{"name":"w"}},{"name":"v"}]}`)
+	if n := len(wrapped["networks"].([]any)); n != 2 {
+		s.Errorf("%d networks made", n)
 	}
 }
 

@@ -35,9 +35,7 @@ func (s *apiSuite) projects() {
 		{Other, 404, "NetworkNotFound", "DELETE", "/v2.0/networks/" + own, ""},
 		{Other, 404, "TagResourceNotFound", "PUT", "/v2.0/networks/" + own + "/tags/a", ""},
 		{Other, 403, "PolicyNotAuthorized", "PUT", "/v2.0/networks/" + shared, `{"network":{"name":"x"}}`},
-		{Other, 403, "PolicyNotAuthorized", "PUT", "/v2.0/networks/" + shared + "/tags/a", ""},
 		{Other, 403, "PolicyNotAuthorized", "DELETE", "/v2.0/subnets/" + subnet, ""},
-		{Other, 403, "PolicyNotAuthorized", "POST", "/v2.0/subnets", `{"subnet":{"network_id":"` + shared + `","ip_version":4,"cidr":"10.1.0.0/24"}}`},
 		{Other, 404, "PortNotFound", "DELETE", "/v2.0/ports/" + port, ""},
 		{Other, 400, "HTTPBadRequest", "POST", "/v2.0/networks", `{"network":{"project_id":"` + s.o.Project + `"}}`},
 		{Other, 403, "PolicyNotAuthorized", "POST", "/v2.0/subnetpools", `{"subnetpool":{"name":"p","prefixes":["10.0.0.0/8"],"shared":true}}`},
@@ -104,9 +102,17 @@ func (s *apiSuite) quotas() {
 	s.refused(Member, 403, "PolicyNotAuthorized", "GET", path, "", "")
 	s.refused(Other, 403, "PolicyNotAuthorized", "PUT", path, `{"quota":{"network":5}}`, "")
 	s.refused(Admin, 400, "HTTPBadRequest", "PUT", path, `{"quota":{"nonesuch":5}}`, "Unrecognized attribute(s) 'nonesuch'")
-	s.refused(Admin, 400, "HTTPBadRequest", "PUT", path, `{"quota":{"network":-2}}`, "Invalid input for network. Reason: '-2' should be non-negative")
-	s.refused(Admin, 400, "HTTPBadRequest", "PUT", path, `{"quota":{"network":2147483648}}`, "Invalid input for network")
-	s.says(Admin, 200, "PUT", path, `{"quota":{"network":0}}`, `"network":0`)
+	s.refused(Admin, 400, "HTTPBadRequest", "PUT", path, `{"quota":{"network":-2}}`, "Invalid input for network. Reason: '-2' is too small - must be at least '-1'.")
+	s.refused(Admin, 400, "HTTPBadRequest", "PUT", path, `{"quota":{"network":2147483648}}`,
+		"Invalid input for network. Reason: '2147483648' is too large - must be no larger than '2147483647'.")
+	s.refused(Admin, 400, "InvalidInput", "PUT", path, `{"quota":{"network":"x"}}`, "'x' is not an integer.")
+	s.says(Admin, 200, "PUT", path, `{"quota":{"network":3,"check_limit":true}}`, `"network":3`)
+	s.make(Other, "networks", `"name":"one"`)
+	s.refused(Admin, 400, "HTTPBadRequest", "PUT", path, `{"quota":{"network":0,"check_limit":true}}`,
+		"Quota limit 0 for network must be greater than or equal to already used ")
+	s.says(Admin, 200, "PUT", path, `{"quota":{"network":0,"force":true}}`, `"network":0`)
+	s.says(Other, 200, "GET", "/v2.0/quotas/tenant", "", `{"tenant":{"tenant_id":"`+s.o.OtherProject+`"}}`)
+	s.refused(Admin, 501, "HTTPNotImplemented", "POST", "/v2.0/quotas", `{}`, "")
 	s.says(Other, 200, "GET", path+"/details.json", "", `"network":{`)
 	s.refused(Other, 409, "OverQuota", "POST", "/v2.0/networks", `{"network":{}}`, "Quota exceeded for resources: ['network'].")
 	s.says(Admin, 200, "GET", "/v2.0/quotas", "", `"project_id":"`+s.o.OtherProject+`"`)
@@ -118,17 +124,55 @@ func (s *apiSuite) quotas() {
 // qos: policies and their rules.
 func (s *apiSuite) qos() {
 	policy := s.make(Admin, "qos/policies", `"name":"q"`)
-	rules := "/v2.0/qos/policies/" + policy + "/dscp_marking_rules"
-	made := s.want(Admin, 201, "POST", rules, `{"dscp_marking_rule":{"dscp_mark":26}}`)
-	rule := rules + "/" + made["dscp_marking_rule"].(map[string]any)["id"].(string)
-	s.refused(Admin, 400, "HTTPBadRequest", "PUT", rule, `{"dscp_marking_rule":{"dscp_mark":7}}`, "Invalid input for dscp_mark")
-	s.says(Admin, 200, "PUT", rule, `{"dscp_marking_rule":{"dscp_mark":8}}`, `"dscp_mark":8`)
-	s.says(Admin, 200, "GET", "/v2.0/qos/policies/"+policy, "", `"type":"dscp_marking"`)
-	s.refused(Other, 404, "QosPolicyNotFound", "GET", "/v2.0/qos/policies/"+policy, "", policy)
-	s.refused(Member, 403, "PolicyNotAuthorized", "DELETE", rule, "", "")
-	s.want(Admin, 204, "DELETE", rule, "")
-	s.refused(Admin, 404, "QosRuleNotFound", "GET", rule, "", policy)
+	base := "/v2.0/qos/policies/" + policy
+	rule := func(typ, value string) string {
+		s.Helper()
+		made := s.want(Admin, 201, "POST", base+"/"+typ+"_rules", `{"`+typ+`_rule":{`+value+`}}`)
+		return made[typ+"_rule"].(map[string]any)["id"].(string)
+	}
+	mark := base + "/dscp_marking_rules/" + rule("dscp_marking", `"dscp_mark":26`)
+	s.refused(Admin, 400, "HTTPBadRequest", "PUT", mark, `{"dscp_marking_rule":{"dscp_mark":7}}`, "Invalid input for dscp_mark. Reason: 7 is not in valid_values.")
+	s.says(Admin, 200, "PUT", mark, `{"dscp_marking_rule":{"dscp_mark":8}}`, `"dscp_mark":8`)
+	s.says(Admin, 200, "GET", base, "", `"type":"dscp_marking"`)
+	s.refused(Other, 404, "QosPolicyNotFound", "GET", base, "", policy)
+	s.refused(Member, 403, "PolicyNotAuthorized", "DELETE", mark, "", "rule:delete_policy_dscp_marking_rule")
+	s.want(Admin, 204, "DELETE", mark, "")
+	s.refused(Admin, 404, "QosRuleNotFound", "GET", mark, "", policy)
 	s.want(Admin, 201, "PUT", "/v2.0/policies/"+policy+"/tags/a", "")
+	s.want(Admin, 204, "GET", "/v2.0/policies/"+policy+"/tags/a", "")
+
+	limit := rule("bandwidth_limit", `"max_kbps":100`)
+	rule("bandwidth_limit", `"max_kbps":200,"direction":"ingress"`)
+	s.refused(Admin, 409, "QoSRuleParameterConflict", "POST", base+"/minimum_bandwidth_rules", `{"minimum_bandwidth_rule":{"min_kbps":500}}`,
+		"Unable to add the rule with value 500 to the policy "+policy+" as the existing rule of type bandwidth_limit has value 100.")
+	rule("minimum_bandwidth", `"min_kbps":50`)
+	rule("packet_rate_limit", `"max_kpps":5`)
+	rule("minimum_packet_rate", `"min_kpps":5,"direction":"any"`)
+	limits := base + "/bandwidth_limit_rules"
+	s.refused(Admin, 409, "QoSRuleParameterConflict", "PUT", limits+"/"+limit, `{"bandwidth_limit_rule":{"max_kbps":40}}`, "has value 50.")
+	s.refused(Admin, 409, "QoSRulesConflict", "PUT", limits+"/"+limit, `{"bandwidth_limit_rule":{"direction":"ingress"}}`, "Rule bandwidth_limit conflicts with rule")
+	s.refused(Admin, 400, "HTTPBadRequest", "POST", limits, `{"bandwidth_limit_rule":{"max_kbps":-1}}`, "'-1' is too small - must be at least '0'.")
+	s.says(Admin, 200, "GET", limits+"?max_kbps=100&fields=id", "", `{"bandwidth_limit_rules":[{"id":"`+limit+`"}]}`)
+	s.refused(Admin, 400, "HTTPBadRequest", "GET", limits+"?direction=egress", "", "['direction'] is invalid attribute for filtering")
+	alias := "/v2.0/qos/alias-bandwidth-limit-rules/" + limit
+	s.says(Admin, 200, "PUT", alias, `{"alias_bandwidth_limit_rule":{"max_kbps":300}}`, `"max_kbps":300`)
+	s.want(Admin, 204, "DELETE", alias, "")
+	s.refused(Admin, 404, "QosRuleNotFound", "GET", alias, "", limit)
+	s.says(Admin, 200, "GET", "/v2.0/qos/rule-types?all_rules=true", "", `{"type":"minimum_packet_rate"}`)
+	s.refused(Admin, 400, "HTTPBadRequest", "GET", "/v2.0/qos/rule-types?type=x", "", "['type'] is invalid")
+	s.says(Admin, 200, "GET", "/v2.0/qos/rule-types/minimum_bandwidth", "", `"type":"minimum_bandwidth"`)
+
+	def := s.make(Admin, "qos/policies", `"is_default":true`)
+	s.refused(Admin, 409, "QoSPolicyDefaultAlreadyExists", "POST", "/v2.0/qos/policies", `{"policy":{"is_default":true}}`, "")
+	net := s.create(Admin, "networks", `"name":"n"`)
+	if net["qos_policy_id"] != def {
+		s.Errorf("a network's policy is %v, the project's default is %s", net["qos_policy_id"], def)
+	}
+	port := s.create(Admin, "ports", `"network_id":"`+net["id"].(string)+`"`)
+	if port["qos_network_policy_id"] != def || port["qos_policy_id"] != nil {
+		s.Errorf("a port there has the policies %v and %v", port["qos_network_policy_id"], port["qos_policy_id"])
+	}
+	s.refused(Admin, 409, "QosPolicyInUse", "DELETE", "/v2.0/qos/policies/"+def, "", net["id"].(string))
 }
 
 // addressGroups: addresses that rules name.
@@ -138,4 +182,8 @@ func (s *apiSuite) addressGroups() {
 	s.says(Admin, 200, "PUT", path+"/add_addresses", `{"addresses":["192.0.2.1"]}`, "192.0.2.1/32")
 	s.refused(Admin, 404, "AddressesNotFound", "PUT", path+"/remove_addresses", `{"addresses":["192.0.2.2"]}`, "")
 	s.says(Admin, 200, "PUT", path+"/remove_addresses", `{"addresses":["10.0.0.0/8"]}`, `["192.0.2.1/32"]`)
+	s.refused(Admin, 400, "HTTPBadRequest", "POST", "/v2.0/address-groups", `{"address_group":{"addresses":["10.0.0.1"]}}`,
+		"'10.0.0.1' isn't a recognized IP subnet cidr, '10.0.0.1/32' is recommended.")
+	s.refused(Admin, 400, "HTTPBadRequest", "POST", "/v2.0/address-groups", `{"address_group":{"tags":[]}}`, "Unrecognized attribute(s) 'tags'")
+	s.refused(Admin, 404, "HTTPNotFound", "PUT", path+"/tags/a", "", "")
 }

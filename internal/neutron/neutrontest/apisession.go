@@ -187,7 +187,7 @@ func (s *session) replay(l line) {
 	if a.status != c.Response.Status {
 		s.Fatalf("status %d, Neutron answers %d\n%s", a.status, c.Response.Status, a.body)
 	}
-	if id := a.header.Get("X-Openstack-Request-Id"); !requestIDForm.MatchString(id) {
+	if id := a.header.Get("X-Openstack-Request-Id"); path != "/" && !requestIDForm.MatchString(id) {
 		s.Errorf("X-Openstack-Request-Id is %q", id)
 	}
 	if want, isText := c.Response.Body.(string); isText {
