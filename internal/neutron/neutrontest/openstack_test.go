@@ -20,7 +20,8 @@ import (
 // KURYR_TEST_MEMBER and KURYR_TEST_OTHER as USER:PASSWORD:PROJECT, all in the
 // domain "default"; KURYR_TEST_NEUTRON (its URL), KURYR_TEST_HOST, and, where
 // they are not those of Linux bridges and VXLAN, KURYR_TEST_VIF_TYPE,
-// KURYR_TEST_NETWORK_TYPE, KURYR_TEST_MTU and KURYR_TEST_DNS_DOMAIN.
+// KURYR_TEST_NETWORK_TYPE, KURYR_TEST_MTU and KURYR_TEST_DNS_DOMAIN;
+// KURYR_TEST_CROWDED=1 where others have networks there.
 func TestOpenStack(t *testing.T) {
 	k := &keystone{url: need(t, "OS_AUTH_URL"), tokens: map[neutrontest.Caller]string{}}
 	o := neutrontest.APIOptions{
