@@ -16,8 +16,8 @@ build: ## build the one static binary, bin/kuryr
 packages: ## install the Debian packages that tests and the demo need (root)
 	test/packages.sh
 
-test: packages ## run everything: linters, units, namespaces, end to end with Docker (root)
-	go run ./test/layers lint unit namespaces e2e
+test: packages ## run everything: linters, units, fuzz targets, namespaces, end to end with Docker (root)
+	go run ./test/layers lint unit fuzz namespaces e2e
 
 demo: packages ## show Kuryr at work with Docker, from nothing to nothing (root)
 	go run ./test/demo
@@ -29,7 +29,7 @@ lint: ## check format and code, without running it
 	go run ./test/layers lint
 
 fuzz: ## try every decoder of outside input with what nobody sends, 10 seconds each
-	go run ./test/fuzz -time 10s
+	go run ./test/layers -fuzztime 10s fuzz
 
 clean: ## remove what was built
 	rm -rf bin dist

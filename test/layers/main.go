@@ -1,9 +1,10 @@
 // Command layers runs the layers of Kuryr's tests and says how each went:
 //
-//	go run ./test/layers lint unit namespaces e2e
+//	go run ./test/layers lint unit fuzz namespaces e2e
 //
 //	lint        format, go vet, staticcheck
 //	unit        the packages that need nothing but Go
+//	fuzz        every fuzz target, -fuzztime each
 //	namespaces  the packages that stand on the lab of network namespaces (root)
 //	e2e         the suites under test/, with a real Docker engine (root)
 //	openstack   those under test/openstack/, and test/docker once more, on the lab, which must be up (root)
@@ -14,6 +15,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,6 +53,7 @@ func (r result) and(other result) result {
 var layers = map[string]func(context.Context) (result, error){
 	"lint": lint,
 	"unit": func(ctx context.Context) (result, error) { return goPackages(ctx, "unit", false) },
+	"fuzz": func(ctx context.Context) (result, error) { return fuzz(ctx, *fuzzTime) },
 	"namespaces": func(ctx context.Context) (result, error) {
 		return goPackages(ctx, "namespaces", true)
 	},
@@ -71,10 +74,13 @@ var layers = map[string]func(context.Context) (result, error){
 	},
 }
 
+var fuzzTime = flag.Duration("fuzztime", 3*time.Second, "how long the layer fuzz tries each target")
+
 func main() {
+	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, flag.Args()))
 }
 
 func run(ctx context.Context, names []string) int {
