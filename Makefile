@@ -22,7 +22,7 @@ test: packages ## run everything: linters, units, fuzz targets, namespaces, end 
 demo: packages ## show Kuryr at work with Docker, from nothing to nothing (root)
 	go run ./test/demo
 
-bench: packages ## measure Kuryr's share of a container's start and stop (root)
+bench: packages ## measure starts and stops, the embedded Neutron, the packet filter (root)
 	go run ./test/bench
 
 lint: ## check format and code, without running it

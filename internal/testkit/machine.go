@@ -128,7 +128,7 @@ func (m *Machine) Output(ctx context.Context, name string, args ...string) (stri
 // Dial connects from the machine; a dialer for http.Transport.
 func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var c net.Conn
-	err := m.do(func() (err error) {
+	err := m.Do(func() (err error) {
 		c, err = (&net.Dialer{}).DialContext(ctx, network, address)
 		return err
 	})
@@ -138,15 +138,15 @@ func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, 
 // Listen listens on an address of the machine, a literal one.
 func (m *Machine) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	var l net.Listener
-	err := m.do(func() (err error) {
+	err := m.Do(func() (err error) {
 		l, err = (&net.ListenConfig{}).Listen(ctx, network, address)
 		return err
 	})
 	return l, err
 }
 
-// do calls f on a thread that is in the machine's namespace.
-func (m *Machine) do(f func() error) error {
+// Do calls f on a thread that is in the machine's namespace.
+func (m *Machine) Do(f func() error) error {
 	if m.real {
 		return f()
 	}

@@ -2,7 +2,6 @@ package dataplane_test
 
 import (
 	"context"
-	"io"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -72,80 +71,4 @@ func processTime(t *testing.T) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// BenchmarkTraffic sends TCP from a container to another: without port
-// security, with it, with 10,000 rules and 1,000 ports besides, and, at last,
-// without a table of ours. The rounds alternate, and the best of each is
-// reported, since other work on the machine only ever makes it slower.
-func BenchmarkTraffic(b *testing.B) {
-	w := newWorld(b)
-	w.group("out", rule(egress))
-	w.group("in", rule(proto(6), ports(80, 80)))
-	x, y := w.host(networkA, 1, "out"), w.host(networkA, 2, "in")
-	x.address()
-	y.address()
-	w.apply()
-	s := connect(b, x, y, 80)
-	secure := func(on bool) { x.port.Security, y.port.Security = on, on }
-	variants := []struct {
-		name string
-		set  func()
-	}{
-		{"off", func() { secure(false); w.apply() }},
-		{"rules", func() { secure(true); w.apply() }},
-		{"10000-rules", func() { w.publish(w.big(1000, 50, 10000)) }},
-	}
-	best := map[string]*figures{}
-	for b.Loop() {
-		for _, v := range variants {
-			v.set()
-			s.measure(b, best, v.name)
-		}
-	}
-	w.stop()
-	w.ns.Run("nft", "flush", "ruleset")
-	for range b.N {
-		s.measure(b, best, "no-table")
-	}
-	for name, f := range best {
-		b.ReportMetric(f.rate, name+"-MB/s")
-		b.ReportMetric(float64(f.trip.Nanoseconds())/1000, name+"-us")
-	}
-}
-
-type figures struct {
-	rate float64       // megabytes a second
-	trip time.Duration // there and back
-}
-
-func (s *stream) measure(b *testing.B, best map[string]*figures, name string) {
-	const size = 32 << 20
-	f := best[name]
-	if f == nil {
-		f = &figures{trip: time.Hour}
-		best[name] = f
-	}
-	s.client.SetDeadline(time.Time{})
-	s.server.SetDeadline(time.Time{})
-	sent := make(chan error, 1)
-	begin := time.Now()
-	go func() {
-		_, err := s.client.Write(make([]byte, size))
-		sent <- err
-	}()
-	if _, err := io.CopyN(io.Discard, s.server, size); err != nil {
-		b.Fatal(err)
-	}
-	if err := <-sent; err != nil {
-		b.Fatal(err)
-	}
-	f.rate = max(f.rate, size/1e6/time.Since(begin).Seconds())
-	for range 500 {
-		begin := time.Now()
-		if !s.works(time.Second) {
-			b.Fatal("the connection broke")
-		}
-		f.trip = min(f.trip, time.Since(begin))
-	}
 }

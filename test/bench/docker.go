@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,22 +14,28 @@ import (
 
 type bench struct {
 	machine *testkit.Machine
+	binary  string
 	kuryr   *testkit.Kuryr
 	engine  *engine
 	figures []figure
 }
 
-// measure runs everything, in an order that lets each part start from a
-// daemon that holds nothing but what the part says.
-func (b *bench) measure(ctx context.Context, binary string, n, many int) error {
+// docker measures the daemon, in an order that lets each part start from one
+// that holds nothing but what the part says.
+func (b *bench) docker(ctx context.Context, n, many int) (err error) {
 	boot, err := timed(func() (err error) {
-		b.kuryr, err = testkit.StartKuryr(ctx, b.machine, binary, testkit.KuryrOptions{})
+		b.kuryr, err = testkit.StartKuryr(ctx, b.machine, b.binary, testkit.KuryrOptions{})
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	defer b.kuryr.Close()
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, b.kuryr.Log(20))
+		}
+	}()
 	b.add(figure{Name: "start-up, nothing attached", Unit: "ms", N: 1, P50: ms(boot)})
 	if err := b.memory("memory, nothing attached", ""); err != nil {
 		return err
@@ -141,12 +146,4 @@ func residentMiB(pid int) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no VmRSS for process %d", pid)
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func percentiles(name, target string, d []time.Duration) figure {
-	slices.Sort(d)
-	at := func(q float64) float64 { return ms(d[min(len(d)-1, int(q*float64(len(d))))]) }
-	return figure{Name: name, Unit: "ms", N: len(d), P50: at(0.5), P99: at(0.99), Target: target}
 }

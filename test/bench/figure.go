@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// figure is one measured thing. Times are in milliseconds, sizes in MiB.
+type figure struct {
+	Name   string  `json:"name"`
+	Unit   string  `json:"unit"`
+	N      int     `json:"n"`
+	P50    float64 `json:"p50"`
+	P99    float64 `json:"p99,omitempty"`
+	Low    float64 `json:"low,omitempty"` // with High: where the median lies, at 95 % or more
+	High   float64 `json:"high,omitempty"`
+	Target string  `json:"target,omitempty"`
+}
+
+func printFigures(out io.Writer, all []figure) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "FIGURE\tN\tP50\tP99\t95% OF P50\tUNIT\tTARGET\t")
+	for _, f := range all {
+		p99, interval := "-", "-"
+		if f.P99 != 0 {
+			p99 = fmt.Sprintf("%.2f", f.P99)
+		}
+		if f.High != 0 {
+			interval = fmt.Sprintf("%.2f-%.2f", f.Low, f.High)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%s\t%s\t%s\t%s\t\n", f.Name, f.N, f.P50, p99, interval, f.Unit, f.Target)
+	}
+	return w.Flush()
+}
+
+// timed runs f and returns how long it took.
+func timed(f func() error) (time.Duration, error) {
+	start := time.Now()
+	err := f()
+	return time.Since(start), err
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func percentiles(name, target string, d []time.Duration) figure {
+	slices.Sort(d)
+	at := func(q float64) float64 { return ms(d[min(len(d)-1, int(q*float64(len(d))))]) }
+	return figure{Name: name, Unit: "ms", N: len(d), P50: at(0.5), P99: at(0.99), Target: target}
+}
+
+// median is the middle of values, and between which of them the true median
+// lies, with 95 % confidence or more: the order statistics that a coin, thrown
+// once a value, seldom gets past. It supposes nothing of how they are spread.
+func median(name, unit string, values []float64) figure {
+	slices.Sort(values)
+	n := len(values)
+	f := figure{Name: name, Unit: unit, N: n, P50: (values[(n-1)/2] + values[n/2]) / 2, Low: values[0], High: values[n-1]}
+	tail := math.Pow(0.5, float64(n)) // probability of no more than k heads
+	for k, term := 0, tail; 2*tail <= 0.05 && k < n/2; k++ {
+		f.Low, f.High = values[k], values[n-1-k]
+		term *= float64(n-k) / float64(k+1)
+		tail += term
+	}
+	return f
+}
