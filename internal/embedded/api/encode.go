@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -53,6 +54,8 @@ func appendValue(b []byte, v any) []byte {
 		return strconv.AppendInt(b, int64(v), 10)
 	case []string:
 		return appendList(b, v, appendString)
+	case object:
+		return appendMap(b, v)
 	case netip.Addr:
 		return appendText(b, v)
 	case netip.Prefix:
@@ -76,6 +79,19 @@ func appendList[T any](b []byte, list []T, one func([]byte, T) []byte) []byte {
 		b = one(b, v)
 	}
 	return append(b, ']')
+}
+
+// appendMap encodes a dictionary, its keys in order.
+func appendMap(b []byte, m object) []byte {
+	b = append(b, '{')
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, k), ':')
+		b = appendValue(b, m[k])
+	}
+	return append(b, '}')
 }
 
 // appendText encodes an address or prefix, whose text needs no escaping.

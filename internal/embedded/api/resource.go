@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -151,7 +152,15 @@ func (t *resource[S, V]) appendAll(b []byte, r *http.Request, all []V, fields []
 	b = append(b, t.collection...)
 	b = append(b, `":`...)
 	attrs := t.shownTo(callerOf(r))
-	return appendList(b, all, func(b []byte, v V) []byte { return appendObject(b, attrs, v, fields) })
+	grown := false
+	return appendList(b, all, func(b []byte, v V) []byte {
+		start := len(b)
+		b = appendObject(b, attrs, v, fields)
+		if !grown { // rows are alike: to grow once costs less than half of all
+			grown, b = true, slices.Grow(b, len(all)*(len(b)-start+32))
+		}
+		return b
+	})
 }
 
 func readObject(r *http.Request) (object, error) {
