@@ -109,8 +109,8 @@ func TestLoadWarnsOfAFileThatOthersCanRead(t *testing.T) {
 	}
 }
 
-// FuzzLoad looks for texts that stop the reader, or bring a secret out.
-func FuzzLoad(f *testing.F) {
+// FuzzSecrets looks for texts that stop the reader, or bring a secret out.
+func FuzzSecrets(f *testing.F) {
 	for _, r := range refusals {
 		f.Add(r.text)
 	}
