@@ -59,7 +59,9 @@ func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip
 	a := r.Address
 	switch {
 	case r.Gateway && !a.IsValid():
-		a = p.rec.CIDR.Addr().Next()
+		if a = p.rec.CIDR.Addr().Next(); p.rec.Promised.IsValid() {
+			a = p.rec.Promised
+		}
 	case !a.IsValid():
 		c.mu.Unlock()
 		return netip.Prefix{}, &Error{Kind: Unsupported, Op: "request an address", Subject: subject,
@@ -74,7 +76,7 @@ func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip
 		return netip.Prefix{}, &Error{Kind: Conflict, Op: "request address " + a.String(), Subject: subject, Public: "it is taken already"}
 	}
 	if r.Gateway {
-		p.rec.Gateway = a
+		p.rec.Gateway, p.rec.Wished = a, r.Address.IsValid()
 	} else {
 		p.rec.Auxiliary = append(slices.Clip(p.rec.Auxiliary), a)
 	}
@@ -113,6 +115,9 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		}
 	}
 	a, err := c.reservePort(ctx, n, p, r)
+	if KindOf(err) == Conflict {
+		a, err = c.adoptPort(ctx, n, p, r, err)
+	}
 	if err != nil {
 		return netip.Prefix{}, because(op, subject, advised(err, r))
 	}
@@ -208,7 +213,8 @@ func (c *Courier) newAttachment(n *network, wish []FixedIP) *attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := &attachment{life: newLife(), rec: attachmentRecord{
-		Intent: newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()}}
+		Intent: newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()},
+		settings: n.rec.Ports}
 	for _, f := range wish {
 		if f.Address.IsValid() {
 			a.rec.Addresses = append(a.rec.Addresses, addressRecord{Subnet: f.Subnet, Address: f.Address})
@@ -226,13 +232,14 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	}
 	made, err := c.Neutron.CreatePort(ctx, PortSpec{
 		Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: wish, MAC: mac,
-		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host, Mark: c.mark(a.rec.Intent)})
+		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host,
+		Settings: a.settings, Mark: c.mark(a.rec.Intent)})
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.rec.take(made)
+	a.rec.take(made, c.networks[a.rec.Network])
 	return nil
 }
 
@@ -315,14 +322,17 @@ func (c *Courier) takePartner(ctx context.Context, a *attachment, p poolRecord, 
 // exchange gives a's port these addresses, and writes them down once it has
 // them. Called with a.op held.
 func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addressRecord) error {
+	rec := c.snapshot(a)
+	if err := rec.unchanged(addresses); err != nil {
+		return err
+	}
 	var want []FixedIP
 	for _, x := range addresses {
 		want = append(want, FixedIP{Subnet: x.Subnet, Address: x.Address})
 	}
-	id := c.snapshot(a).Port
 	var made Port
-	err := c.insist(ctx, a.rec.Network, a, want, MAC{}, func() (err error) {
-		made, err = c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
+	err := c.insist(ctx, rec.Network, a, want, MAC{}, func() (err error) {
+		made, err = c.Neutron.UpdatePort(ctx, rec.Port, PortUpdate{FixedIPs: want})
 		return err
 	})
 	if err != nil {
@@ -330,7 +340,7 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 	}
 	c.mu.Lock()
 	a.rec.Addresses = addresses
-	a.rec.take(made)
+	a.rec.take(made, c.networks[a.rec.Network])
 	c.mu.Unlock()
 	return c.save(ctx, noted, a)
 }

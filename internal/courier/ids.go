@@ -17,6 +17,10 @@ type (
 	SubnetPoolID string
 	// PortID is a Neutron port's.
 	PortID string
+	// SecurityGroupID is a Neutron security group's.
+	SecurityGroupID string
+	// QoSPolicyID is a Neutron QoS policy's.
+	QoSPolicyID string
 )
 
 // Identifiers that come from, or are given to, a container engine.

@@ -290,6 +290,12 @@ func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 // eraseAttachment deletes an attachment's port, once its link is gone.
 func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 	r := c.snapshot(a)
+	if r.Origin == adopted {
+		if err := c.returnPort(ctx, r); err != nil {
+			return err
+		}
+		return c.finishAttachment(ctx, a)
+	}
 	ids := []PortID{r.Port}
 	if r.Port == "" { // Neutron's answer was lost
 		ports, err := c.Neutron.PortsByMark(ctx, c.mark(r.Intent))
@@ -309,6 +315,11 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 			return err
 		}
 	}
+	return c.finishAttachment(ctx, a)
+}
+
+// finishAttachment forgets an attachment of which nothing is left.
+func (c *Courier) finishAttachment(ctx context.Context, a *attachment) error {
 	if err := c.forget(ctx, a); err != nil {
 		return err
 	}

@@ -30,18 +30,20 @@ var quiet = slog.New(slog.DiscardHandler)
 type world struct {
 	t       *testing.T
 	dir     string
+	options courier.Options
 	server  *embedded.Server
 	neutron courier.Neutron
 	kernel  *kernel
 	breaker *breaker
 	journal *journal.Journal
 	c       *courier.Courier
+	before  string // what an operator has made: it is to stay as it is
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), kernel: newKernel(), breaker: &breaker{}}
-	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Log: quiet})
+	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, Enforce: true, MTU: 1500, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +61,22 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
+	w.options = courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
+		LostFor: time.Second, Log: quiet}
 	w.start()
 	t.Cleanup(w.halt)
 	return w
+}
+
+// another is a second host on the same Neutron. The embedded one binds ports of
+// its own host only: here nobody minds.
+func (w *world) another(host string) *world {
+	w.t.Helper()
+	x := &world{t: w.t, dir: w.t.TempDir(), kernel: newKernel(), breaker: &breaker{}, server: w.server, neutron: w.neutron, options: w.options}
+	x.options.Host, x.kernel.lenient = host, true
+	x.start()
+	w.t.Cleanup(x.halt)
+	return x
 }
 
 // start runs a courier on what the last one left.
@@ -77,8 +92,7 @@ func (w *world) start() {
 			Neutron: brokenNeutron{w.neutron, w.breaker}, Linker: brokenLinker{w.kernel, w.breaker},
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
-		courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-			LostFor: time.Second, Log: quiet})
+		w.options)
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -116,10 +130,16 @@ func (w *world) left() []string {
 	}
 	out = append(out, w.kernel.left()...)
 	for _, name := range []string{"kuryr", "kuryr6"} {
-		pools, err := w.neutron.SubnetPoolsByName(ctx, name)
+		pools, err := w.neutron.FindSubnetPools(ctx, courier.Reference{Name: name})
 		if err != nil || len(pools) != 1 {
 			w.t.Fatalf("subnetpool %s: %v, %v", name, pools, err)
 		}
+	}
+	if w.before != "" {
+		if now := (operator{w}).show(); unrevised(now) != unrevised(w.before) {
+			out = append(out, "Neutron:\n"+now+"\nwas:\n"+w.before)
+		}
+		return out
 	}
 	return append(out, neutronObjects(w.t, w.server)...)
 }
@@ -147,6 +167,8 @@ type kernel struct {
 	links map[string]courier.LinkSpec
 	up    map[string]bool
 	bound map[string]courier.NetworkID
+
+	lenient bool // takes every vif_type
 }
 
 func newKernel() *kernel {
@@ -192,7 +214,7 @@ func (k *kernel) Delete(_ context.Context, l string) error {
 }
 
 func (k *kernel) Check(p courier.PortID, b courier.Binding) error {
-	if b.VIFType != "bridge" {
+	if b.VIFType != "bridge" && !k.lenient {
 		return &courier.Error{Kind: courier.Unsupported, Op: "plug port", Subject: string(p), Public: "vif_type " + b.VIFType}
 	}
 	return nil
@@ -229,7 +251,8 @@ type breakage struct {
 type breaker struct {
 	mu    sync.Mutex
 	calls int
-	nth   int // 0: none
+	names []string // of the calls, since arm
+	nth   int      // 0: none
 	dead  bool
 	breakage
 
@@ -240,7 +263,7 @@ type breaker struct {
 func (b *breaker) arm(nth int, m breakage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls, b.nth, b.breakage = 0, nth, m
+	b.calls, b.names, b.nth, b.breakage = 0, nil, nth, m
 }
 
 func (b *breaker) open() { b.mu.Lock(); b.dead, b.kind = true, courier.Unavailable; b.mu.Unlock() }
@@ -251,6 +274,13 @@ func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dea
 // count returns how many calls there have been since arm.
 func (b *breaker) count() int { b.mu.Lock(); defer b.mu.Unlock(); return b.calls }
 
+// neutronCalls returns which calls Neutron has had since arm.
+func (b *breaker) neutronCalls() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(b.names), func(what string) bool { return !isNeutron(what) })
+}
+
 // isNeutron tells whether a call may take effect after its caller has gone.
 func isNeutron(what string) bool {
 	return !strings.Contains(what, "journal") && !strings.Contains(what, "link") && !strings.Contains(what, "bind")
@@ -259,6 +289,7 @@ func isNeutron(what string) bool {
 func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.mu.Lock()
 	b.calls++
+	b.names = append(b.names, what)
 	hit := b.nth != 0 && b.calls == b.nth
 	dead, late, after := b.dead, b.late, b.after
 	hold, mull := b.hold[what], b.mull[what]

@@ -87,8 +87,8 @@ func TestBadNetworks(t *testing.T) {
 		{"NetworkDriver.CreateNetwork", data(`{"Pool":"10.0.0.0/24","Gateway":"10.0.0.1"}`), network + `gateway "10.0.0.1" is not an address with the length of a prefix (such as 10.0.0.0/24)`},
 		{"NetworkDriver.CreateNetwork", data(`{"Pool":"10.0.0.0/24","AuxAddresses":{"q":"10.9.0.1/24"}}`), network + "auxiliary address 10.9.0.1 is not in 10.0.0.0/24"},
 		{"NetworkDriver.AllocateNetwork", data(`{"Pool":"x"}`), `cannot allocate network 4aa1af9a5359: pool "x" is not an address with the length of a prefix (such as 10.0.0.0/24)`},
-		{"NetworkDriver.CreateNetwork", opts(`"com.docker.network.generic":{"neutron.net.uuid":"1","a":"b","neutron.net.name":"2"}`), network + "options neutron.net.name, neutron.net.uuid are not supported yet"},
-		{"NetworkDriver.AllocateNetwork", opts(`"neutron.net.name":"2"`), "cannot allocate network 4aa1af9a5359: option neutron.net.name is not supported yet"},
+		{"NetworkDriver.CreateNetwork", opts(`"com.docker.network.generic":{"neutron.net.uuid":"1","a":"b"}`), network + `option neutron.net.uuid is "1", which is no UUID`},
+		{"NetworkDriver.AllocateNetwork", opts(`"neutron.net.shard":"2"`), "cannot allocate network 4aa1af9a5359: there is no option neutron.net.shard (docs/docker.md lists those there are)"},
 		{"NetworkDriver.CreateNetwork", opts(`"com.docker.network.generic":{"com.docker.network.driver.mtu":"big"}`), network + `option com.docker.network.driver.mtu is "big", not a number of bytes from 68 to 65535`},
 		{"NetworkDriver.CreateNetwork", opts(`"com.docker.network.generic":{"com.docker.network.driver.mtu":"67"}`), network + `option com.docker.network.driver.mtu is "67", not a number of bytes from 68 to 65535`},
 		{"NetworkDriver.GwAllocCheck", opts(`"com.docker.network.generic":{"com.docker.network.driver.mtu":"1200"},"com.docker.network.enable_ipv6":true`), `cannot check what gateways a network needs: option com.docker.network.driver.mtu is "1200", not a number of bytes from 1280 to 65535 (IPv6 needs 1280)`},
@@ -108,7 +108,7 @@ func TestBadEndpoints(t *testing.T) {
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Interface":{"MacAddress":"01:00:00:00:00:01"}}`, endpoint + `"01:00:00:00:00:01" is not the MAC address of a single interface`},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"com.docker.network.endpoint.macaddress":"AgA="}}`, endpoint + "option com.docker.network.endpoint.macaddress is not a MAC address in base64"},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, endpoint + "option com.docker.network.portmap is not a list"},
-		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"neutron.port.uuid":"80"}}`, endpoint + "option neutron.port.uuid is not supported yet"},
+		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"neutron.port.uuid":"80"}}`, endpoint + "there is no option neutron.port.uuid (docs/docker.md lists those there are)"},
 		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.portmap is not a list"},
 	})
 }
@@ -127,7 +127,7 @@ func TestBadPools(t *testing.T) {
 		{"IpamDriver.RequestPool", `{"Pool":"10.0.0.0/24","SubPool":"10.0.0.0/23"}`, pool + "range 10.0.0.0/23 is not in subnet 10.0.0.0/24"},
 		{"IpamDriver.RequestPool", `{"Pool":"10.0.0.0/24","SubPool":"10.0.1.0/25"}`, pool + "range 10.0.1.0/25 is not in subnet 10.0.0.0/24"},
 		{"IpamDriver.RequestPool", `{"Pool":"10.0.0.0/24","SubPool":"10.0.0.9/25"}`, pool + "range 10.0.0.9/25 is not the address of a network (use 10.0.0.0/25)"},
-		{"IpamDriver.RequestPool", `{"Options":{"neutron.pool.uuid":"abc"}}`, pool + "option neutron.pool.uuid is not supported yet"},
+		{"IpamDriver.RequestPool", `{"Options":{"neutron.pool.uuid":"abc"}}`, pool + `option neutron.pool.uuid is "abc", which is no UUID`},
 		{"IpamDriver.RequestAddress", `{` + refPool + `,"Address":"10.0.0.1/24"}`, address + `address "10.0.0.1/24" is not an IP address`},
 		{"IpamDriver.RequestAddress", `{` + refPool + `,"Address":"fe80::1%eth0"}`, address + `address "fe80::1%eth0" is not an IP address`},
 		{"IpamDriver.RequestAddress", `{` + refPool + `,"Address":"0.0.0.0"}`, address + "address 0.0.0.0 is not the address of a single interface"},

@@ -31,6 +31,9 @@ type Options struct {
 type Client struct {
 	api      *gophercloud.ServiceClient
 	endpoint string // as errors name it
+	// project returns the ID of the project that Kuryr works for, or "" where
+	// nobody authenticates: then all is ours.
+	project func() string
 }
 
 var _ courier.Neutron = (*Client)(nil)
@@ -63,6 +66,7 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		api:      &gophercloud.ServiceClient{ProviderClient: provider, Endpoint: base, Type: "network"},
 		endpoint: base,
+		project:  func() string { return projectOf(provider) },
 	}, nil
 }
 

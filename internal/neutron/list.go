@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
 )
@@ -12,24 +13,27 @@ import (
 // page is often 1,000.
 const maxPages = 1000
 
-// list reads all pages of a collection. query is what gophercloud's ListOpts
+// list reads all pages of a collection, which paths may put into another one
+// (qos/policies). query is what gophercloud's ListOpts
 // made: "" or "?" and more. Neutron sends the rest of a list as a link, of
 // which the query alone is used: its host is how Neutron sees itself, behind a
 // proxy often wrongly so, and not to be followed blindly in any case.
 func list[W any](ctx context.Context, api *gophercloud.ServiceClient, collection, query string) ([]W, error) {
 	var all []W
 	base := api.ServiceURL(collection)
+	collection = collection[strings.LastIndexByte(collection, '/')+1:]
+	key := strings.ReplaceAll(collection, "-", "_")
 	for range maxPages {
 		var page map[string]json.RawMessage
 		if _, err := api.Get(ctx, base+query, &page, nil); err != nil {
 			return nil, err
 		}
 		var items []W
-		if err := json.Unmarshal(page[collection], &items); err != nil || page[collection] == nil {
+		if err := json.Unmarshal(page[key], &items); err != nil || page[key] == nil {
 			return nil, nonsense("it is not a list of %s", collection)
 		}
 		all = append(all, items...)
-		next, err := nextQuery(page[collection+"_links"])
+		next, err := nextQuery(page[key+"_links"])
 		if err != nil {
 			return nil, err
 		}
