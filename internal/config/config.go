@@ -55,6 +55,10 @@ type Config struct {
 	EnableDHCP bool
 	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.
 	DefaultPoolV4, DefaultPoolV6 string
+	// AllowedOptions are the neutron. options that users of Docker may give; never nil.
+	AllowedOptions []string
+	// CompatTags writes the Python Kuryr's tags too.
+	CompatTags bool
 	// AuthType is "" (the embedded Neutron) or "none" (the Neutron at EndpointOverride, without authentication).
 	AuthType string
 	// EndpointOverride is the URL of a Neutron without authentication; set exactly when AuthType is "none".

@@ -34,8 +34,10 @@ func defaults() Config {
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
-		SSLCertFile:                 "/var/lib/kuryr/certs/cert.pem",
-		SSLKeyFile:                  "/var/lib/kuryr/certs/key.pem",
+		AllowedOptions: []string{"neutron.net.*", "neutron.subnet.*", "neutron.pool.*",
+			"neutron.port.security_groups", "neutron.port.qos_policy", "neutron.port.dns_name"},
+		SSLCertFile: "/var/lib/kuryr/certs/cert.pem",
+		SSLKeyFile:  "/var/lib/kuryr/certs/key.pem",
 	}
 }
 
@@ -105,6 +107,8 @@ veth_dst_prefix = net
 enable_dhcp = False
 default_subnetpool_v4 = four-$host
 default_subnetpool_v6 = six
+allowed_options = neutron.net.uuid,, neutron.port.*
+compat_tags = on
 `, nil))
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +119,7 @@ default_subnetpool_v6 = six
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
+		AllowedOptions: []string{"neutron.net.uuid", "neutron.port.*"}, CompatTags: true,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)
@@ -186,6 +191,10 @@ var refusals = []struct {
 		`cannot use [DEFAULT] debug at FILE:2: its value goes on in the next line`, "first column"},
 	{"[DEFAULT]\ncapability_scope = Local\n", false,
 		`cannot use [DEFAULT] capability_scope at FILE:2: "Local" is not one of: local, global`, ""},
+	{"[neutron]\nallowed_options = neutron.net.uuid, neutron.*.uuid\n", false,
+		`cannot use [neutron] allowed_options at FILE:2: "neutron.*.uuid" has a star that is not at its end`, ""},
+	{"[neutron]\nallowed_options = net.uuid\n", false,
+		`cannot use [neutron] allowed_options at FILE:2: "net.uuid" is no option of Neutron's`, "neutron.net.uuid"},
 	{"[DEFAULT]\nhost =\n", false, `cannot use [DEFAULT] host at FILE:2: it must not be empty`, ""},
 	{"[DEFAULT]\nhost = a b\n", false, `cannot use [DEFAULT] host at FILE:2: "a b" has white space in it`, ""},
 	{"[DEFAULT]\nhost = $nothing\n", false, `cannot use [DEFAULT] host at FILE:2: $nothing refers to no option`, "$$"},

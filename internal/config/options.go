@@ -38,7 +38,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions())
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions(), reuseOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.

@@ -50,7 +50,8 @@ func (c *Courier) securityGroups(ctx context.Context, refs []Reference) ([]Secur
 	for _, r := range refs {
 		var meant []SecurityGroup
 		for _, g := range found {
-			if r.ID != "" && string(g.ID) == r.ID || r.ID == "" && g.Name == r.Name {
+			fits := r.ID != "" && string(g.ID) == r.ID || r.ID == "" && g.Name == r.Name
+			if fits && !slices.Contains(meant, g) { // it may have been found by name and by ID
 				meant = append(meant, g)
 			}
 		}

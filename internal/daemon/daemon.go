@@ -140,6 +140,7 @@ func (d *daemon) engine() http.Handler {
 		GlobalAddressSpace: d.cfg.GlobalAddressSpace,
 		LinkPrefix:         d.cfg.VethDstPrefix,
 		RequiresMACAddress: d.cfg.RequiresMACAddress,
+		Allowed:            d.cfg.AllowedOptions,
 		Timeout:            d.cfg.RequestTimeout,
 		Log:                d.log,
 	})
