@@ -15,8 +15,11 @@ import (
 // port is made that holds it and, on a network with both families, one of
 // the other family, which the engine's next request then gets.
 func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.Prefix, error) {
+	p, err := c.knownPool(ctx, r.Pool)
+	if err != nil {
+		return netip.Prefix{}, because("request an address", "of pool "+string(r.Pool), err)
+	}
 	c.mu.Lock()
-	p := c.pools[r.Pool]
 	if p == nil || p.rec.State != ready {
 		c.mu.Unlock()
 		return netip.Prefix{}, &Error{Kind: NotFound, Op: "request an address", Subject: "of pool " + string(r.Pool),
@@ -25,7 +28,7 @@ func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.P
 	rec := p.rec
 	c.mu.Unlock()
 	var got netip.Prefix
-	err := checkWish(rec, r)
+	err = checkWish(rec, r)
 	switch {
 	case err != nil:
 	case rec.Network == "":
@@ -100,7 +103,7 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 	if r.Address.IsValid() {
 		op = "request address " + r.Address.String()
 	}
-	n, err := c.readyNetwork(op, p.Network)
+	n, err := c.readyNetwork(ctx, op, p.Network)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
@@ -350,12 +353,11 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 // container off. Unknown pools and addresses are no error.
 func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr) error {
 	op, subject := "release address "+addr.String(), ""
-	c.mu.Lock()
-	p := c.pools[id]
-	if p == nil {
-		c.mu.Unlock()
-		return nil
+	p, err := c.knownPool(ctx, id)
+	if p == nil || err != nil {
+		return because(op, "of pool "+string(id), err)
 	}
+	c.mu.Lock()
 	if held := (heldAddress{id, addr}); !c.releases[held].IsZero() {
 		delete(c.releases, held)
 		c.mu.Unlock()
@@ -371,8 +373,9 @@ func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr
 	}
 	a := c.releasable(p.rec.Network, addr)
 	if a == nil {
+		rec := p.rec
 		c.mu.Unlock()
-		return nil
+		return because(op, subject, c.inheritReservation(ctx, rec, addr))
 	}
 	held := false
 	for i := range a.rec.Addresses {

@@ -138,6 +138,11 @@ func (r attachmentRecord) mayBe(want AttachRequest) error {
 // returnPort gives an adopted port back as it was, unless it has another user
 // already.
 func (c *Courier) returnPort(ctx context.Context, r attachmentRecord) error {
+	if r.Python {
+		if err := c.untag(ctx, Resource{PortResource, string(r.Port)}, pyPortTags(r.Endpoint, adopted)); err != nil {
+			return err
+		}
+	}
 	found, err := c.Neutron.FindPorts(ctx, PortQuery{ID: r.Port})
 	if err != nil || len(found) == 0 {
 		return err

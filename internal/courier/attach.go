@@ -13,7 +13,7 @@ import (
 // reservation included: Docker releases the addresses and asks no more.
 func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error) {
 	op := "attach endpoint " + r.Endpoint.Short()
-	n, err := c.readyNetwork(op, r.Network)
+	n, err := c.readyNetwork(ctx, op, r.Network)
 	if err != nil {
 		return Attached{}, err
 	}
@@ -260,16 +260,21 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate)
 		return err
 	}
 	c.mu.Lock()
-	a.rec.Linked = true
+	a.rec.Linked, a.rec.Python = true, c.opt.CompatTags
 	c.mu.Unlock()
 	if err := c.save(ctx, durable, a); err != nil {
 		return err
 	}
 	var told sync.WaitGroup
 	var untold error
-	if identity != nil {
-		told.Go(func() { _, untold = c.Neutron.UpdatePort(ctx, rec.Port, *identity) })
-	}
+	told.Go(func() {
+		if identity != nil {
+			_, untold = c.Neutron.UpdatePort(ctx, rec.Port, *identity)
+		}
+		if untold == nil && c.opt.CompatTags {
+			untold = c.tagPort(ctx, rec)
+		}
+	})
 	err := c.makeLink(ctx, rec)
 	told.Wait()
 	if err == nil {

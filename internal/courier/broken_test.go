@@ -146,6 +146,10 @@ func (x brokenLinker) Delete(ctx context.Context, l string) error {
 	return x.b.do(ctx, "delete link", func() error { return x.k.Delete(ctx, l) })
 }
 
+func (x brokenLinker) Adopt(ctx context.Context, l, alias string) error {
+	return x.b.do(ctx, "adopt link", func() error { return x.k.Adopt(ctx, l, alias) })
+}
+
 type brokenBinder struct {
 	k *kernel
 	b *breaker

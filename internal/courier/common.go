@@ -119,15 +119,16 @@ func (c *Courier) deleteUnused(ctx context.Context, r networkRecord) (deleted bo
 		if len(found) == 0 {
 			return true, nil
 		}
-		if users(found[0].Tags, r.Intent) > 0 || !isMarked(found[0].Description) {
+		now := found[0]
+		if users(now.Tags, r.Intent) > 0 || r.Python && pyUsed(now.Tags, r.ID) || !isMarked(now.Description) && !r.Inherited {
 			return false, nil
 		}
-		err = c.Neutron.DeleteNetwork(ctx, r.Neutron, found[0].Revision)
+		err = c.Neutron.DeleteNetwork(ctx, r.Neutron, now.Revision)
 		if err == nil || KindOf(err) == NotFound {
 			return true, nil
 		}
-		now, lookErr := c.Neutron.FindNetworks(ctx, Reference{ID: string(r.Neutron)})
-		if KindOf(err) != Conflict || lookErr != nil || len(now) == 1 && now[0].Revision == found[0].Revision {
+		after, lookErr := c.Neutron.FindNetworks(ctx, Reference{ID: string(r.Neutron)})
+		if KindOf(err) != Conflict || lookErr != nil || len(after) == 1 && after[0].Revision == now.Revision {
 			return false, err // it has ports
 		}
 	}

@@ -123,8 +123,9 @@ func TestCreateNameOnSeveralHosts(t *testing.T) {
 // mustHaveNothing: this host holds nothing any more, whatever others do.
 func (w *world) mustHaveNothing() {
 	w.t.Helper()
-	if s := w.c.Status(); len(s.Networks)+len(s.Pools)+len(s.Attachments) > 0 || len(w.kernel.left()) > 0 {
-		w.t.Errorf("still held: %+v %v", s, w.kernel.left())
+	w.mustHoldNothing()
+	if left := w.kernel.left(); len(left) > 0 {
+		w.t.Errorf("left in the kernel: %v", left)
 	}
 }
 

@@ -272,7 +272,6 @@ type PortSpec struct {
 	DeviceOwner string
 	Host        string // binding:host_id; "": unbound
 	Settings    PortSettings
-	Tags        []string
 	Mark        Mark
 }
 
@@ -299,6 +298,9 @@ type Linker interface {
 	// Delete removes the pair by its host's end. A link that is gone is no
 	// error; one without Kuryr's mark in its alias is refused with Conflict.
 	Delete(ctx context.Context, hostEnd string) error
+	// Adopt gives the alias to a pair that another program made and that has
+	// none: it is Kuryr's from then on. A link that is gone is no error.
+	Adopt(ctx context.Context, hostEnd, alias string) error
 }
 
 // LinkSpec describes an attachment's pair of kernel interfaces.

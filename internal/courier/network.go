@@ -168,7 +168,10 @@ func (c *Courier) buildNetwork(ctx context.Context, n *network, r NetworkRequest
 				FixedIPs: []FixedIP{{Subnet: s.ID, Address: want.Auxiliary[name]}}})
 		}
 	}
-	return c.reserveAuxiliary(ctx, n, auxiliary)
+	if err := c.reserveAuxiliary(ctx, n, auxiliary); err != nil {
+		return err
+	}
+	return c.writePython(ctx, n, pools)
 }
 
 // obtainNetwork adopts the network that was named, or makes one.
@@ -265,7 +268,11 @@ func countFamily(pools []NetworkPool, f Family) int {
 func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 	c.mu.Lock()
 	n := c.networks[id]
-	if n == nil || n.rec.State == removing {
+	if n == nil {
+		c.mu.Unlock()
+		return because("delete network", id.Short(), c.deleteInheritedNetwork(ctx, id))
+	}
+	if n.rec.State == removing {
 		c.mu.Unlock()
 		return nil
 	}
@@ -290,6 +297,9 @@ func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 
 // eraseNetwork carries a removal out, once nothing is attached any more.
 func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
+	if err := c.resolveNetwork(ctx, n); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	r := n.rec
 	for _, a := range c.attachments {
@@ -315,13 +325,17 @@ func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
 // giveUpNetwork deletes what was made for the network alone, and leaves the rest.
 func (c *Courier) giveUpNetwork(ctx context.Context, r networkRecord) error {
 	if r.Neutron != "" && r.Origin == created {
-		left, err := c.deleteUnused(ctx, r)
-		if err == nil && !left {
+		deleted, err := c.deleteUnused(ctx, r)
+		if err == nil && !deleted {
 			c.log.Info("a network is left: others use it", "network", r.Neutron)
+			err = c.leavePython(ctx, r)
 		}
 		return err
 	}
 	if r.Neutron != "" {
+		if err := c.leavePython(ctx, r); err != nil {
+			return err
+		}
 		if err := c.leaveNetwork(ctx, r); err != nil {
 			return err
 		}

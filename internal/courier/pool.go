@@ -55,7 +55,7 @@ func (c *Courier) subnetAsPool(ctx context.Context, r PoolRequest) (Pool, error)
 	if err := c.admitPool(ctx, p); err != nil {
 		return Pool{}, because(op, subject, err)
 	}
-	return c.openPool(ctx, p, PoolID(newIntent()), "")
+	return c.openPool(ctx, p, c.pythonPool(s.Pool), "")
 }
 
 // offered tells whether a subnet is a pool that no network has taken yet.
@@ -82,7 +82,7 @@ func (c *Courier) poolWithin(ctx context.Context, r PoolRequest) (Pool, error) {
 	if err := within(from, r.CIDR); err != nil {
 		return Pool{}, because("make an address pool", "of "+r.CIDR.String(), err)
 	}
-	p := adoptedPool(from.ID, r.CIDR)
+	p := c.adoptedPool(from.ID, r.CIDR)
 	p.rec.Range = r.Range
 	p.op.Lock()
 	defer p.op.Unlock()
@@ -94,8 +94,8 @@ func (c *Courier) poolWithin(ctx context.Context, r PoolRequest) (Pool, error) {
 
 // adoptedPool is a CIDR of a subnetpool that was there before. Its ID is going
 // to be a tag of that.
-func adoptedPool(from SubnetPoolID, cidr netip.Prefix) *pool {
-	return &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: creating, ID: PoolID(newIntent()),
+func (c *Courier) adoptedPool(from SubnetPoolID, cidr netip.Prefix) *pool {
+	return &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: creating, ID: c.pythonPool(from),
 		CIDR: cidr, SubnetPool: from, Adopted: true, Touched: time.Now()}}
 }
 
@@ -205,7 +205,7 @@ func (c *Courier) cutPool(ctx context.Context, r PoolRequest) (Pool, error) {
 		return Pool{}, &Error{Kind: Exhausted, Op: op, Subject: subject, Public: "no CIDR of it is free",
 			Hint: "name one with --subnet, or add prefixes to the subnetpool"}
 	}
-	p := adoptedPool(from.ID, cidr)
+	p := c.adoptedPool(from.ID, cidr)
 	p.op.Lock()
 	defer p.op.Unlock()
 	c.mu.Lock()
@@ -281,9 +281,15 @@ func (c *Courier) openPool(ctx context.Context, p *pool, id PoolID, from SubnetP
 // ReleasePool gives a pool up. Docker does so before it deletes the network:
 // the pool goes then with its network. Unknown pools are no error.
 func (c *Courier) ReleasePool(ctx context.Context, id PoolID) error {
+	p, err := c.knownPool(ctx, id)
+	if err != nil { // the engine will not ask again
+		p = c.unresolvedPool(id)
+	}
+	if p == nil {
+		return nil
+	}
 	c.mu.Lock()
-	p := c.pools[id]
-	if p == nil || p.rec.State == removing {
+	if p.rec.State == removing {
 		c.mu.Unlock()
 		return nil
 	}
@@ -315,11 +321,17 @@ func (c *Courier) dropPool(p *pool) {
 
 // erasePool carries a removal out.
 func (c *Courier) erasePool(ctx context.Context, p *pool) error {
+	if err := c.resolvePool(ctx, p); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	r := p.rec
 	c.mu.Unlock()
+	if err := c.leavePythonPool(ctx, r); err != nil {
+		return err
+	}
 	switch {
-	case r.Existing:
+	case r.Existing, r.Inherited && (r.Adopted || r.SubnetPool == ""):
 	case r.Adopted:
 		err := c.Neutron.Untag(ctx, Resource{SubnetPoolResource, string(r.SubnetPool)}, string(r.ID))
 		if KindOf(err) == NotFound && c.mayAppear(r.Unanswered) {
@@ -329,7 +341,7 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 			return err
 		}
 	case r.SubnetPool != "":
-		if err := c.deletePool(ctx, r.SubnetPool); err != nil {
+		if err := c.deletePool(ctx, r); err != nil {
 			return err
 		}
 	default: // Neutron's answer was lost
@@ -341,7 +353,7 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 			return errWaiting
 		}
 		for _, sp := range found {
-			if err := c.deletePool(ctx, sp.ID); err != nil {
+			if err := c.deletePool(ctx, poolRecord{SubnetPool: sp.ID}); err != nil {
 				return err
 			}
 		}
@@ -355,16 +367,20 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 
 // deletePool deletes a subnetpool of Kuryr's. If it has subnets still, its
 // network was left to others, and so is it.
-func (c *Courier) deletePool(ctx context.Context, id SubnetPoolID) error {
-	err := c.Neutron.DeleteSubnetPool(ctx, id)
+func (c *Courier) deletePool(ctx context.Context, r poolRecord) error {
+	err := c.Neutron.DeleteSubnetPool(ctx, r.SubnetPool)
 	switch KindOf(err) {
 	case NotFound:
 		return nil
 	case Conflict:
-		if left, lookErr := c.Neutron.SubnetsOfPool(ctx, id); lookErr != nil || len(left) == 0 {
+		left, lookErr := c.Neutron.SubnetsOfPool(ctx, r.SubnetPool)
+		switch {
+		case lookErr != nil || len(left) == 0:
 			return err
+		case r.Inherited && time.Since(r.Touched) < idleLife:
+			return errWaiting // Docker deletes the network after its pools
 		}
-		c.log.Info("a subnetpool is left: others use its subnets", "subnetpool", id)
+		c.log.Info("a subnetpool is left: others use its subnets", "subnetpool", r.SubnetPool)
 		return nil
 	}
 	return err

@@ -90,6 +90,8 @@ type poolRecord struct {
 	Promised   netip.Addr      `json:"promised,omitzero"`    // the gateway of the existing subnet, the one to be promised
 	Wished     bool            `json:"wished,omitempty"`     // the user named the gateway
 	Auxiliary  []netip.Addr    `json:"auxiliary,omitempty"`  // likewise
+	Python     bool            `json:"python,omitempty"`     // the Python Kuryr's tags are, or are about to be, on what it stands for
+	Inherited  bool            `json:"inherited,omitempty"`  // the Python Kuryr made it
 	Network    EngineNetworkID `json:"network,omitempty"`    // which took it
 	Subnet     SubnetID        `json:"subnet,omitempty"`
 	Released   bool            `json:"released,omitempty"` // by the engine, while the network is still there
@@ -115,18 +117,20 @@ type network struct {
 }
 
 type networkRecord struct {
-	Intent   string          `json:"intent"`
-	State    state           `json:"state"`
-	ID       EngineNetworkID `json:"id"`
-	Neutron  NetworkID       `json:"network,omitempty"`
-	Name     string          `json:"name"`
-	MTU      int             `json:"mtu,omitempty"`
-	Internal bool            `json:"internal,omitempty"`
-	Subnets  []subnetRecord  `json:"subnets,omitempty"`
-	Reserved []PortID        `json:"reserved,omitempty"` // ports that hold the auxiliary addresses
-	Origin   origin          `json:"origin,omitempty"`
-	Used     bool            `json:"used,omitempty"` // it is, or is about to be, tagged as used
-	Ports    PortSettings    `json:"ports,omitzero"` // of its attachments' ports
+	Intent    string          `json:"intent"`
+	State     state           `json:"state"`
+	ID        EngineNetworkID `json:"id"`
+	Neutron   NetworkID       `json:"network,omitempty"`
+	Name      string          `json:"name"`
+	MTU       int             `json:"mtu,omitempty"`
+	Internal  bool            `json:"internal,omitempty"`
+	Subnets   []subnetRecord  `json:"subnets,omitempty"`
+	Reserved  []PortID        `json:"reserved,omitempty"` // ports that hold the auxiliary addresses
+	Origin    origin          `json:"origin,omitempty"`
+	Used      bool            `json:"used,omitempty"`      // it is, or is about to be, tagged as used
+	Python    bool            `json:"python,omitempty"`    // likewise with the Python Kuryr's tags
+	Inherited bool            `json:"inherited,omitempty"` // the Python Kuryr made it, or adopted it
+	Ports     PortSettings    `json:"ports,omitzero"`      // of its attachments' ports
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
 }
@@ -181,6 +185,8 @@ type attachmentRecord struct {
 	MTU       int             `json:"mtu,omitempty"`
 	Origin    origin          `json:"origin,omitempty"`      // of the port
 	Host      string          `json:"former_host,omitempty"` // an adopted port's, before it was ours
+	Python    bool            `json:"python,omitempty"`      // the Python Kuryr's tags are on the port
+	Inherited bool            `json:"inherited,omitempty"`   // the Python Kuryr made it
 	Touched   time.Time       `json:"touched"`
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost

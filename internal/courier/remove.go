@@ -135,6 +135,9 @@ func (c *Courier) tryRemoval(e entity) error {
 	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
 	defer cancel()
 	if a, ok := e.(*attachment); ok {
+		if err := c.resolveAttachment(ctx, a); err != nil {
+			return err
+		}
 		if err := c.eraseLinks(ctx, a); err != nil {
 			return err
 		}
@@ -275,6 +278,11 @@ func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 	}
 	defer func() { <-c.kernelSlots }()
 	p := r.plug()
+	if r.Inherited {
+		if err := c.Linker.Adopt(ctx, p.HostEnd, c.mark(r.Intent).String()); err != nil {
+			return err
+		}
+	}
 	if err := c.Linker.Delete(ctx, p.HostEnd); err != nil && KindOf(err) != NotFound {
 		return err
 	}
@@ -297,6 +305,9 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 		return c.finishAttachment(ctx, a)
 	}
 	ids := []PortID{r.Port}
+	if r.Port == "" && r.Inherited {
+		return c.finishAttachment(ctx, a) // Neutron knows no such endpoint
+	}
 	if r.Port == "" { // Neutron's answer was lost
 		ports, err := c.Neutron.PortsByMark(ctx, c.mark(r.Intent))
 		if err != nil {

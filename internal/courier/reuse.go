@@ -221,7 +221,7 @@ func only[T any](found []T, what string, r Reference, tell func(T) string) (T, e
 // adoptNetwork makes an existing Neutron network the engine's. One that
 // another Kuryr made is tagged, so that its maker leaves it when it goes.
 func (c *Courier) adoptNetwork(ctx context.Context, n *network, found Network) error {
-	c.takeNetwork(n, found, adopted, isMarked(found.Description))
+	c.takeNetwork(n, found, adopted, isMarked(found.Description) || pyMade(found.Tags))
 	if err := c.save(ctx, durable, n); err != nil || !n.rec.Used {
 		return err
 	}

@@ -41,3 +41,21 @@ func reuseStory(w *world) func(context.Context, *engine) error {
 		return errors.Join(failures...)
 	}
 }
+
+// switchStory is the end of what the Python Kuryr began.
+func switchStory(w *world) func(context.Context, *engine) error {
+	p := &python{operator: operator{w}}
+	w.before = p.show()
+	p.createNetwork(pyNet, "10.150.0.0/24")
+	n := p.engineNetwork(pyNet)
+	one, two := p.container(n, pyEP, p.start(pyEP, true)), p.container(n, pyEP2, p.start(pyEP2, false))
+	return func(ctx context.Context, e *engine) error {
+		_, err := e.c().Describe(ctx, n.id, one.endpoint)
+		k, startErr := e.start(ctx, n, "new", "")
+		e.stop(ctx, one)
+		e.stop(ctx, k)
+		e.stop(ctx, two)
+		e.networkRemove(ctx, n)
+		return errors.Join(err, startErr)
+	}
+}

@@ -20,15 +20,18 @@ func TestStory(t *testing.T) {
 // courier and each way in which it can fail. Docker sees errors; nothing may
 // be left in Neutron, in the kernel or in the journal.
 func TestEveryCallMayFail(t *testing.T) {
-	everyCallMayFail(t, 1, func(*world) func(context.Context, *engine) error { return story })
+	everyCallMayFail(t, 1, 40, func(*world) func(context.Context, *engine) error { return story })
 }
 
 // TestEveryCallOfReuseMayFail does the same with networks, subnets and ports
 // that were there before, which must be as they were afterwards.
-func TestEveryCallOfReuseMayFail(t *testing.T) { everyCallMayFail(t, 4, reuseStory) }
+func TestEveryCallOfReuseMayFail(t *testing.T) { everyCallMayFail(t, 7, 100, reuseStory) }
 
-// everyCallMayFail breaks every step-th call of a story.
-func everyCallMayFail(t *testing.T, step int, tell func(*world) func(context.Context, *engine) error) {
+// TestEveryCallOfASwitchOverMayFail does the same with what the Python Kuryr left.
+func TestEveryCallOfASwitchOverMayFail(t *testing.T) { everyCallMayFail(t, 2, 40, switchStory) }
+
+// everyCallMayFail breaks every step-th call of a story, which has so many at least.
+func everyCallMayFail(t *testing.T, step, least int, tell func(*world) func(context.Context, *engine) error) {
 	modes := []breakage{
 		{name: "refused", kind: courier.Conflict},
 		{name: "unanswered", kind: courier.Unavailable},
@@ -46,7 +49,7 @@ func everyCallMayFail(t *testing.T, step int, tell func(*world) func(context.Con
 	}
 	w.mustEmpty()
 	calls := w.breaker.count()
-	if calls < 40 {
+	if calls < least {
 		t.Fatalf("the story makes %d calls only", calls)
 	}
 	if testing.Short() {

@@ -205,9 +205,22 @@ func (k *kernel) Up(_ context.Context, l string) error {
 	return nil
 }
 
+func (k *kernel) Adopt(_ context.Context, l, alias string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s, there := k.links[l]; there && s.Alias == "" {
+		s.Alias = alias
+		k.links[l] = s
+	}
+	return nil
+}
+
 func (k *kernel) Delete(_ context.Context, l string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if s, there := k.links[l]; there && s.Alias == "" {
+		return &courier.Error{Kind: courier.Conflict, Op: "delete", Subject: "link " + l, Public: "it is another program's"}
+	}
 	delete(k.links, l)
 	delete(k.up, l)
 	return nil
@@ -254,6 +267,7 @@ type breaker struct {
 	names []string // of the calls, since arm
 	nth   int      // 0: none
 	dead  bool
+	away  bool // Neutron does not answer
 	breakage
 
 	hold map[string]time.Duration // how long calls of a name wait before their effect
@@ -291,12 +305,15 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.calls++
 	b.names = append(b.names, what)
 	hit := b.nth != 0 && b.calls == b.nth
-	dead, late, after := b.dead, b.late, b.after
+	dead, late, after := b.dead || b.away && isNeutron(what), b.late, b.after
 	hold, mull := b.hold[what], b.mull[what]
 	if hit && b.stay {
 		b.dead = true
 	}
 	failure := &courier.Error{Kind: b.kind, Op: what, Public: "broken for the test"}
+	if b.away {
+		failure.Kind = courier.Unavailable
+	}
 	b.mu.Unlock()
 	time.Sleep(hold)
 	defer time.Sleep(mull)

@@ -90,6 +90,7 @@ func (d *daemon) open(ctx context.Context) error {
 			DefaultPoolV6:  d.cfg.DefaultPoolV6,
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
+			CompatTags:     d.cfg.CompatTags,
 			LostFor:        d.lostFor(),
 			Log:            d.log,
 		})

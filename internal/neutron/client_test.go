@@ -162,9 +162,9 @@ func TestRequestBodies(t *testing.T) {
 			return err
 		}, `POST /v2.0/networks {"network":{"name":"n","shared":true,"qos_policy_id":"` + network + `","description":"kuryr:h1:8a3f"}}`},
 		{"port with settings", func(ctx context.Context, c *neutron.Client) error {
-			_, err := c.CreatePort(ctx, courier.PortSpec{Network: network, Mark: mark, Tags: []string{"compute:kuryr"}, Settings: settings})
+			_, err := c.CreatePort(ctx, courier.PortSpec{Network: network, Mark: mark, Settings: settings})
 			return err
-		}, `POST /v2.0/ports {"port":{"network_id":"` + network + `","description":"kuryr:h1:8a3f","tags":["compute:kuryr"],` + settingsBody + `}}`},
+		}, `POST /v2.0/ports {"port":{"network_id":"` + network + `","description":"kuryr:h1:8a3f",` + settingsBody + `}}`},
 		{"port's settings", func(ctx context.Context, c *neutron.Client) error {
 			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{Settings: settings})
 			return err

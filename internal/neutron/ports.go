@@ -59,7 +59,6 @@ func (w portWire) read() (p courier.Port, err error) {
 type createOpts struct {
 	ports.CreateOpts
 	host string
-	tags []string
 	set  courier.PortSettings
 }
 
@@ -69,11 +68,7 @@ func (o createOpts) ToPortCreateMap() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	port := body["port"].(map[string]any)
-	if len(o.tags) > 0 {
-		port["tags"] = o.tags
-	}
-	addSettings(port, o.set)
+	addSettings(body["port"].(map[string]any), o.set)
 	return body, nil
 }
 
@@ -134,7 +129,7 @@ func portOpts(s courier.PortSpec) createOpts {
 	if len(s.FixedIPs) > 0 {
 		opts.FixedIPs = fixedIPs(s.FixedIPs)
 	}
-	return createOpts{CreateOpts: opts, host: s.Host, tags: s.Tags, set: s.Settings}
+	return createOpts{CreateOpts: opts, host: s.Host, set: s.Settings}
 }
 
 // fixedIPs is never nil: an empty list takes a port's addresses away.
