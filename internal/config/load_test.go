@@ -34,10 +34,9 @@ func defaults() Config {
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
-		AllowedOptions: []string{"neutron.net.*", "neutron.subnet.*", "neutron.pool.*",
-			"neutron.port.security_groups", "neutron.port.qos_policy", "neutron.port.dns_name"},
-		SSLCertFile: "/var/lib/kuryr/certs/cert.pem",
-		SSLKeyFile:  "/var/lib/kuryr/certs/key.pem",
+		AllowedOptions:              []string{"safe"},
+		SSLCertFile:                 "/var/lib/kuryr/certs/cert.pem",
+		SSLKeyFile:                  "/var/lib/kuryr/certs/key.pem",
 	}
 }
 
@@ -107,7 +106,7 @@ veth_dst_prefix = net
 enable_dhcp = False
 default_subnetpool_v4 = four-$host
 default_subnetpool_v6 = six
-allowed_options = neutron.net.uuid,, neutron.port.*
+allowed_options = safe,, neutron.port.*
 compat_tags = on
 `, nil))
 	if err != nil {
@@ -119,7 +118,7 @@ compat_tags = on
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
-		AllowedOptions: []string{"neutron.net.uuid", "neutron.port.*"}, CompatTags: true,
+		AllowedOptions: []string{"safe", "neutron.port.*"}, CompatTags: true,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)

@@ -85,17 +85,21 @@ func (c *Courier) free(p Port, of poolRecord, r AddressRequest) error {
 	have := slices.ContainsFunc(p.FixedIPs, func(f FixedIP) bool {
 		return f.Subnet == of.Subnet && (!r.Address.IsValid() || f.Address == r.Address)
 	})
+	wish := r.Address.String()
+	if !r.Address.IsValid() || !have {
+		wish = "MAC address " + p.MAC.String()
+	}
 	switch {
 	case p.Binding.Host != "" && p.Binding.Host != c.opt.Host:
-		return refuse(other, "has it and is bound to host %s", p.Binding.Host)
+		return refuse(other, "has %s and is bound to host %s", wish, p.Binding.Host)
 	case p.DeviceOwner != "" || p.DeviceID != "":
-		return refuse(other, "has it and belongs to %s", strings.TrimSpace(p.DeviceOwner+" "+short(p.DeviceID)))
+		return refuse(other, "has %s and belongs to %s", wish, strings.TrimSpace(p.DeviceOwner+" "+short(p.DeviceID)))
 	case p.Status == "ACTIVE":
-		return refuse(other, "has it and is in use (ACTIVE)")
+		return refuse(other, "has %s and is in use (ACTIVE)", wish)
 	case !have:
-		return refuse("give --ip the address that the port has", "has the MAC address %s, but not the address", p.MAC)
+		return refuse("give --ip the address that the port has", "has %s, but not the address", wish)
 	case !r.MAC.IsZero() && r.MAC != p.MAC:
-		return refuse("give --mac-address "+p.MAC.String(), "has the address, and the MAC address %s", p.MAC)
+		return refuse("give --mac-address "+p.MAC.String(), "has %s, and the MAC address %s", wish, p.MAC)
 	}
 	return nil
 }

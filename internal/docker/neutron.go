@@ -132,6 +132,10 @@ const maxOptionValue = 1024
 // maxNeutronName bounds a name, in characters, as Neutron does.
 const maxNeutronName = 255
 
+// safeOptions stands for all options but those with which a container may send
+// from addresses that are not its own.
+const safeOptions = "safe"
+
 // allows tells whether the operator lets users of Docker give an option.
 func (s *server) allows(name string) bool {
 	if s.opts.Allowed == nil {
@@ -139,6 +143,9 @@ func (s *server) allows(name string) bool {
 	}
 	return slices.ContainsFunc(s.opts.Allowed, func(pattern string) bool {
 		stem, open := strings.CutSuffix(pattern, "*")
+		if pattern == safeOptions {
+			return name != optPortSecure && name != optPortPairs
+		}
 		return name == pattern || open && strings.HasPrefix(name, stem)
 	})
 }

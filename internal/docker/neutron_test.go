@@ -93,7 +93,11 @@ func TestAllowedOptions(t *testing.T) {
 		{[]string{optNetUUID}, optNetName, false},
 		{[]string{"neutron.net.*"}, optNetName, true},
 		{[]string{"neutron.net.*"}, optPoolName, false},
-		{[]string{"*"}, optPoolName, true},
+		{[]string{"*"}, optPortPairs, true},
+		{[]string{"safe"}, optPortPairs, false},
+		{[]string{"safe"}, optPortSecure, false},
+		{[]string{"safe"}, optPortGroups, true},
+		{[]string{"safe", "neutron.port.port_security"}, optPortSecure, true},
 	} {
 		s := New(newMemory(), Options{Allowed: x.allowed}).(*server)
 		if got := s.allows(x.option); got != x.want {
