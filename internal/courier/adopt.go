@@ -160,8 +160,11 @@ func (c *Courier) returnPort(ctx context.Context, r attachmentRecord) error {
 	}
 	none := ""
 	_, err = c.Neutron.UpdatePort(ctx, r.Port, PortUpdate{DeviceID: &none, DeviceOwner: &none, Host: &r.Host, Revision: &p.Revision})
-	if KindOf(err) == NotFound {
+	switch {
+	case KindOf(err) == NotFound:
 		return nil
+	case err == nil && r.Python && c.mayAppear(r.Unanswered):
+		return errWaiting // tags that may still appear
 	}
 	return err
 }

@@ -56,9 +56,7 @@ func (c *Courier) tryJoin(ctx context.Context, n *network, r NetworkRequest, qos
 		err = c.adoptNetwork(ctx, n, chosen)
 	} else {
 		c.takeNetwork(n, chosen, common, true)
-		if err = c.save(ctx, durable, n); err == nil {
-			err = c.Neutron.Tag(ctx, Resource{NetworkResource, string(chosen.ID)}, usedTag(n.rec.Intent))
-		}
+		err = c.tagUsed(ctx, n, Resource{NetworkResource, string(chosen.ID)})
 	}
 	if KindOf(err) == NotFound { // another host was just deleting it
 		return false, nil
@@ -90,12 +88,37 @@ func (c *Courier) dropCandidates(ctx context.Context, found []Network, keep Netw
 	return true
 }
 
+// tagUsed says on a resource that n uses it, once that is written down.
+func (c *Courier) tagUsed(ctx context.Context, n *network, r Resource) error {
+	if err := c.save(ctx, durable, n); err != nil {
+		return err
+	}
+	err := c.Neutron.Tag(ctx, r, usedTag(n.rec.Intent))
+	if err != nil {
+		c.noteUnanswered(&n.rec.Unanswered, err)
+	}
+	return err
+}
+
+// untagUsed takes that back. A tag whose answer was lost may still appear, and
+// would keep the resource for ever.
+func (c *Courier) untagUsed(ctx context.Context, n networkRecord, r Resource) error {
+	err := c.Neutron.Untag(ctx, r, usedTag(n.Intent))
+	if KindOf(err) != NotFound {
+		return err
+	}
+	if c.mayAppear(n.Unanswered) {
+		return errWaiting
+	}
+	return nil
+}
+
 // leaveNetwork gives up a network that is not this intent's alone, and its
 // subnets. What was made for all goes with its last user; what was there before
 // stays.
 func (c *Courier) leaveNetwork(ctx context.Context, r networkRecord) error {
 	if r.Used {
-		if err := c.Neutron.Untag(ctx, Resource{NetworkResource, string(r.Neutron)}, usedTag(r.Intent)); err != nil && KindOf(err) != NotFound {
+		if err := c.untagUsed(ctx, r, Resource{NetworkResource, string(r.Neutron)}); err != nil {
 			return err
 		}
 	}
@@ -147,10 +170,12 @@ func (c *Courier) leaveSubnets(ctx context.Context, r networkRecord) error {
 		i := slices.IndexFunc(r.Subnets, func(x subnetRecord) bool { return x.ID == s.ID })
 		switch {
 		case i >= 0 && r.Subnets[i].Used:
-			err = c.leaveSubnet(ctx, r.Intent, s, r.Subnets[i].Origin == common)
+			if err = c.untagUsed(ctx, r, Resource{SubnetResource, string(s.ID)}); err == nil && r.Subnets[i].Origin == common {
+				err = c.leaveSubnet(ctx, r.Intent, s.ID)
+			}
 		case i < 0 && s.Description == mine:
 			lost = false
-			err = c.leaveSubnet(ctx, r.Intent, s, true)
+			err = c.leaveSubnet(ctx, r.Intent, s.ID)
 		}
 		if err != nil {
 			return err
@@ -162,28 +187,24 @@ func (c *Courier) leaveSubnets(ctx context.Context, r networkRecord) error {
 	return nil
 }
 
-// leaveSubnet gives one subnet up, and deletes it if it was made for all and
-// nobody is left. A port of somebody else's keeps it.
-func (c *Courier) leaveSubnet(ctx context.Context, intent string, s Subnet, shared bool) error {
-	r := Resource{SubnetResource, string(s.ID)}
-	if err := c.Neutron.Untag(ctx, r, usedTag(intent)); err != nil && KindOf(err) != NotFound {
-		return err
-	}
+// leaveSubnet deletes a subnet that was made for all, if nobody is left. A port
+// of somebody else's keeps it.
+func (c *Courier) leaveSubnet(ctx context.Context, intent string, id SubnetID) error {
 	for range commonRounds {
-		found, err := c.Neutron.FindSubnets(ctx, Reference{ID: r.ID})
-		if err != nil || len(found) == 0 || !shared || users(found[0].Tags, intent) > 0 {
+		found, err := c.Neutron.FindSubnets(ctx, Reference{ID: string(id)})
+		if err != nil || len(found) == 0 || users(found[0].Tags, intent) > 0 {
 			return err
 		}
-		err = c.Neutron.DeleteSubnet(ctx, s.ID, found[0].Revision)
+		err = c.Neutron.DeleteSubnet(ctx, id, found[0].Revision)
 		switch {
 		case err == nil, KindOf(err) == NotFound:
 			return nil
 		case KindOf(err) != Conflict:
 			return err
 		}
-		now, err := c.Neutron.FindSubnets(ctx, Reference{ID: r.ID})
+		now, err := c.Neutron.FindSubnets(ctx, Reference{ID: string(id)})
 		if err != nil || len(now) == 1 && now[0].Revision == found[0].Revision {
-			c.log.Info("a subnet is left: others have ports on it", "subnet", s.ID)
+			c.log.Info("a subnet is left: others have ports on it", "subnet", id)
 			return err
 		}
 	}

@@ -32,10 +32,18 @@ func (c *Courier) writePython(ctx context.Context, n *network, pools []*pool) er
 	if err := c.save(ctx, durable, entities...); err != nil {
 		return err
 	}
+	err := c.tagForPython(ctx, r, taken)
+	if err != nil {
+		c.noteUnanswered(&n.rec.Unanswered, err)
+	}
+	return err
+}
+
+func (c *Courier) tagForPython(ctx context.Context, r networkRecord, pools []poolRecord) error {
 	if err := c.tag(ctx, Resource{NetworkResource, string(r.Neutron)}, pyNetTags(r.ID, r.Origin)); err != nil {
 		return err
 	}
-	for _, p := range taken {
+	for _, p := range pools {
 		if err := c.tag(ctx, Resource{SubnetResource, string(p.Subnet)}, []string{string(p.ID)}); err != nil {
 			return err
 		}

@@ -339,6 +339,9 @@ func (c *Courier) giveUpNetwork(ctx context.Context, r networkRecord) error {
 		if err := c.leaveNetwork(ctx, r); err != nil {
 			return err
 		}
+		if r.Python && c.mayAppear(r.Unanswered) {
+			return errWaiting // tags that may still appear
+		}
 	}
 	// What is not in the record: Neutron's answer was lost, or another host's
 	// network was chosen, and deleting ours failed.

@@ -222,10 +222,10 @@ func only[T any](found []T, what string, r Reference, tell func(T) string) (T, e
 // another Kuryr made is tagged, so that its maker leaves it when it goes.
 func (c *Courier) adoptNetwork(ctx context.Context, n *network, found Network) error {
 	c.takeNetwork(n, found, adopted, isMarked(found.Description) || pyMade(found.Tags))
-	if err := c.save(ctx, durable, n); err != nil || !n.rec.Used {
-		return err
+	if !n.rec.Used {
+		return c.save(ctx, durable, n)
 	}
-	return c.Neutron.Tag(ctx, Resource{NetworkResource, string(found.ID)}, usedTag(n.rec.Intent))
+	return c.tagUsed(ctx, n, Resource{NetworkResource, string(found.ID)})
 }
 
 // takeNetwork writes down which Neutron network n is.
@@ -320,10 +320,7 @@ func (c *Courier) useSubnet(ctx context.Context, n *network, s Subnet, o origin)
 	if !used {
 		return nil
 	}
-	if err := c.save(ctx, durable, n); err != nil {
-		return err
-	}
-	return c.Neutron.Tag(ctx, Resource{SubnetResource, string(s.ID)}, usedTag(n.rec.Intent))
+	return c.tagUsed(ctx, n, Resource{SubnetResource, string(s.ID)})
 }
 
 // sameGateway refuses a gateway that an existing subnet does not have, if it is
