@@ -11,8 +11,10 @@ needed=(
 	nftables       # the look at all rules, for what is left behind
 	busybox-static # the image that tests run: no registry is needed
 	iproute2       # ip, for namespaces
+	ethtool        # the look at what an interface offloads
 	iputils-ping   # ping from a namespace
 	util-linux     # nsenter
+	openvswitch-switch # ovs-vswitchd and its database, of which tests start their own
 	python3-openstackclient # a stock client of the embedded Neutron
 	ca-certificates
 )
@@ -34,23 +36,41 @@ log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
 trap 'rm -f "$log" ${made_policy:+"$policy"}' EXIT
 
-# No engine is started on this machine, nor its network touched: where there
-# is no policy on starting services yet, the installation has one that says no.
-# Without systemd the engine would fail to start, and fail the installation.
-if [[ ! -e $policy && ! -d /run/systemd/system ]]; then
+# Where there is no policy on starting services yet, the installation has one
+# that says no.
+forbid_services() {
+	[[ -e $policy ]] && return
 	made_policy=yes
 	printf '#!/bin/sh\nexit 101\n' >"$policy"
 	chmod +x "$policy"
-fi
+}
 
 export DEBIAN_FRONTEND=noninteractive
 install() {
-	apt-get install --yes --no-install-recommends "${missing[@]}" >>"$log" 2>&1
+	# The lists of packages may be missing, or older than the packages.
+	apt-get install --yes --no-install-recommends "$@" >>"$log" 2>&1 ||
+		{ apt-get update >>"$log" 2>&1 && apt-get install --yes --no-install-recommends "$@" >>"$log" 2>&1; } || {
+		cat "$log" >&2
+		echo "packages: could not install $*" >&2
+		exit 1
+	}
 }
-# The lists of packages may be missing, or older than the packages.
-install || { apt-get update >>"$log" 2>&1 && install; } || {
-	cat "$log" >&2
-	echo "packages: could not install ${missing[*]}" >&2
-	exit 1
-}
+
+# No engine is started on this machine, nor its network touched. Without
+# systemd the engine would fail to start, and fail the installation.
+[[ -d /run/systemd/system ]] || forbid_services
+
+# An Open vSwitch of the machine's own is never started, not with its next
+# start either: it would make interfaces there.
+switch=openvswitch-switch
+others=()
+for p in "${missing[@]}"; do
+	[[ $p == "$switch" ]] || others+=("$p")
+done
+((${#others[@]} == 0)) || install "${others[@]}"
+if ((${#others[@]} < ${#missing[@]})); then
+	forbid_services
+	install "$switch"
+	[[ ! -d /run/systemd/system ]] || systemctl disable --quiet "$switch"
+fi
 echo "packages: done"

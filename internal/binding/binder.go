@@ -6,6 +6,7 @@ import (
 
 	"kuryr/internal/courier"
 	"kuryr/internal/link"
+	"kuryr/internal/ovsdb"
 )
 
 var _ courier.Binder = (*Binder)(nil)
@@ -17,9 +18,18 @@ type Binder struct {
 	forward *forward
 }
 
+// DefaultIntegrationBridge is the Open vSwitch bridge that Neutron's agent and
+// OVN's controller make.
+const DefaultIntegrationBridge = "br-int"
+
 // Options are New's settings.
 type Options struct {
-	Log *slog.Logger // optional
+	// Switches is Open vSwitch's database; nil: vif_type ovs can't be plugged.
+	Switches *ovsdb.Client
+	// IntegrationBridge is where ports go whose binding names no bridge; "":
+	// DefaultIntegrationBridge.
+	IntegrationBridge string
+	Log               *slog.Logger // optional
 }
 
 // plug is how ports of one vif_type are plugged; its methods have the
@@ -38,13 +48,23 @@ func New(links *link.Links, o Options) *Binder {
 		log = slog.New(slog.DiscardHandler)
 	}
 	fwd := newForward(links, log)
-	return &Binder{
+	b := &Binder{
 		forward: fwd,
 		plugs: map[string]plug{
 			"bridge": newBridgePlug(links, fwd, log),
 			"tap":    &tapPlug{links: links},
 		},
 	}
+	if o.Switches != nil {
+		if o.IntegrationBridge == "" {
+			o.IntegrationBridge = DefaultIntegrationBridge
+		}
+		b.plugs["ovs"] = &ovsPlug{
+			links: links, switches: o.Switches, integration: o.IntegrationBridge,
+			hybrid: &hybrid{links: links, forward: fwd, log: log},
+		}
+	}
+	return b
 }
 
 // Check implements courier.Binder.
@@ -54,6 +74,20 @@ func (b *Binder) Check(port courier.PortID, how courier.Binding) error {
 		return refuse(port, how)
 	}
 	return p.check(port, how)
+}
+
+// FailsOpen implements courier.Binder. Neutron's linuxbridge agent sets its
+// rules up some seconds after it has found the device. Open vSwitch lets
+// nothing pass without flows, and the embedded Neutron, which says who it is,
+// drops what it does not know.
+func (b *Binder) FailsOpen(how courier.Binding) bool {
+	return how.VIFType == "bridge" && how.VIFDetails["port_filter"] == true && !byKuryr(how)
+}
+
+// byKuryr tells whether the embedded Neutron bound the port.
+func byKuryr(how courier.Binding) bool {
+	drivers, _ := how.VIFDetails["bound_drivers"].(map[string]any)
+	return drivers["0"] == "kuryr"
 }
 
 // Bind implements courier.Binder. A Bind that fails leaves nothing behind.

@@ -33,7 +33,12 @@ func TestRefused(t *testing.T) {
 		},
 		"unknown": {
 			courier.Binding{VIFType: "hw_veb"}, courier.Unsupported,
-			"cannot plug port PORT: this version has no way to plug vif_type hw_veb", "bridge and tap",
+			"cannot plug port PORT: this version has no way to plug vif_type hw_veb", "bridge, ovs and tap",
+		},
+		"vhostuser": {
+			courier.Binding{VIFType: "vhostuser"}, courier.Unsupported,
+			"cannot plug port PORT: vif_type vhostuser is a socket for a virtual machine's network card (or a DPDK program), not an interface of the kernel",
+			"with another mechanism",
 		},
 		"bad bridge_name": {
 			courier.Binding{VIFType: "bridge", VIFDetails: map[string]any{"bridge_name": "../../etc"}}, courier.Unsupported,
@@ -127,6 +132,29 @@ func TestBridge(t *testing.T) {
 	}
 }
 
+// Only a bridge that an agent filters late fails open.
+func TestFailsOpen(t *testing.T) {
+	l := newLab(t)
+	for _, c := range []struct {
+		vifType string
+		details map[string]any
+		want    bool
+	}{
+		{"bridge", map[string]any{"connectivity": "l2", "port_filter": true}, true}, // linuxbridge
+		{"bridge", map[string]any{"port_filter": true, "bound_drivers": map[string]any{"0": "linuxbridge"}}, true},
+		{"bridge", map[string]any{"port_filter": true, "bound_drivers": map[string]any{"0": "kuryr"}}, false}, // embedded
+		{"bridge", map[string]any{"port_filter": true, "bound_drivers": "kuryr"}, true},
+		{"bridge", map[string]any{"port_filter": false}, false},
+		{"bridge", nil, false},
+		{"ovs", map[string]any{"port_filter": true}, false},
+		{"tap", map[string]any{"port_filter": true}, false},
+	} {
+		if got := l.binder.FailsOpen(courier.Binding{VIFType: c.vifType, VIFDetails: c.details}); got != c.want {
+			t.Errorf("%s %v: %v, want %v", c.vifType, c.details, got, c.want)
+		}
+	}
+}
+
 func TestBridgeNamedByNeutron(t *testing.T) {
 	l := newLab(t)
 	p := plugOf(network, 1)
@@ -176,6 +204,50 @@ func TestBridgeSharedWithOthers(t *testing.T) {
 		t.Errorf("ports of %s (-want +got):\n%s", brq, diff)
 	}
 	l.wantChain("iptables", 0, ruleFor(brq), returnAll)
+}
+
+// Neutron's linuxbridge agent makes and removes the bridge at its own pace,
+// and puts its tunnel on it.
+func TestBridgeBesideTheAgent(t *testing.T) {
+	l := newLab(t)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			l.Try("ip", "link", "del", brq)
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			l.Try("ip", "link", "add", brq, "type", "bridge")
+		}
+	}()
+	for i := range 30 {
+		if err := l.attach(plugOf(network, i)); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-stopped
+	for i := range 30 {
+		if err := l.detach(plugOf(network, i)); err != nil {
+			t.Error(err)
+		}
+	}
+	l.Try("ip", "link", "del", brq) // the agent's, if it was the last to make it
+
+	// A bridge of ours with the agent's tunnel on it is in use.
+	p := plugOf(network, 1)
+	l.mustAttach(p)
+	l.Run("ip", "tuntap", "add", "dev", "vxlan-7", "mode", "tap")
+	l.Run("ip", "link", "set", "vxlan-7", "master", brq)
+	if err := l.detach(p); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"vxlan-7"}, l.ports(brq)); diff != "" {
+		t.Errorf("ports of %s (-want +got):\n%s", brq, diff)
+	}
 }
 
 func TestFailedBindLeavesNothing(t *testing.T) {

@@ -69,7 +69,24 @@ func (b *bridgePlug) bind(ctx context.Context, p courier.Plug) error {
 	return nil
 }
 
+// plugIn makes the bridge and puts the link on it. Neutron's linuxbridge agent
+// makes, and removes, the same bridge at its own pace: one that goes between
+// the two is made again.
 func (b *bridgePlug) plugIn(ctx context.Context, name string, p courier.Plug) error {
+	const tries = 3
+	var err error
+	for range tries {
+		if err = b.plugOnce(ctx, name, p); courier.KindOf(err) != courier.NotFound {
+			return err
+		}
+		if _, missing := b.links.Link(ctx, p.HostEnd); missing != nil {
+			return err // it is the link that isn't there
+		}
+	}
+	return err
+}
+
+func (b *bridgePlug) plugOnce(ctx context.Context, name string, p courier.Plug) error {
 	bridge, err := b.links.EnsureBridge(ctx, link.BridgeSpec{
 		Name: name, Alias: courier.MarkPrefix + string(p.Network), MTU: p.MTU,
 	})

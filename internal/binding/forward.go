@@ -63,6 +63,16 @@ func newForward(links *link.Links, log *slog.Logger) *forward {
 	}
 }
 
+// judges are the chains in which Neutron's agents (linuxbridge, and Open vSwitch
+// with ovs_hybrid_plug) accept and drop frames by security groups. They come
+// behind DOCKER-USER where dockerd was started later: accepted there, frames
+// would pass without being judged. So where there is one, no rule of ours is;
+// the agents accept what is to pass themselves.
+var judges = [...]string{"neutron-linuxbri-sg-chain", "neutron-openvswi-sg-chain"}
+
+// always is planFor's stale where no rule of ours may be.
+func always(string) bool { return true }
+
 // rule is a rule of DOCKER-USER, as far as it matters here.
 type rule struct {
 	handle    uint64 // nft's

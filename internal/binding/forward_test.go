@@ -283,3 +283,31 @@ func BenchmarkAttach(b *testing.B) {
 		}
 	})
 }
+
+// Where a Neutron agent judges frames, none is accepted before it: it comes
+// behind DOCKER-USER when dockerd was started later.
+func TestNeutronsFirewallJudges(t *testing.T) {
+	for _, tool := range []string{"iptables", "ip6tables", "iptables-legacy"} {
+		for _, chain := range []string{"neutron-linuxbri-sg-chain", "neutron-openvswi-sg-chain"} {
+			t.Run(tool+" "+chain, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t)
+				l.dockerStarts(tool)
+				l.run()
+				l.mustAttach(plugOf(network, 1))
+				l.wantChain(tool, soon, ruleFor(brq), returnAll)
+				l.Run(tool, "-w", "-N", chain)
+				l.wantChain(tool, 7*time.Second, returnAll)
+				// Nor is there one when the next port comes, or Kuryr starts.
+				l.mustAttach(plugOf(network, 2))
+				l.wantChain(tool, 0, returnAll)
+				l.restart()
+				l.mustAttach(plugOf(network, 3))
+				l.wantChain(tool, 0, returnAll)
+				l.Run(tool, "-w", "-X", chain)
+				l.run()
+				l.wantChain(tool, 7*time.Second, ruleFor(brq), returnAll)
+			})
+		}
+	}
+}

@@ -44,15 +44,21 @@ func (t legacyTables) applyOne(ctx context.Context, tool, tables string, wanted 
 	if err != nil {
 		return nil // then dockerd has none either
 	}
-	out, err := t.run(ctx, path, "-S", dockerUser)
-	var status *exec.ExitError
-	if errors.As(err, &status) && status.ExitCode() == 1 {
-		return nil // there is no such chain
-	}
-	if err != nil {
+	out, exists, err := t.list(ctx, path, dockerUser)
+	if err != nil || !exists {
 		return err
 	}
-	p := planFor(parseListing(out), wanted, stale)
+	rules := parseListing(out)
+	p := planFor(rules, wanted, stale)
+	if len(rules) > 0 || len(p.insert) > 0 {
+		judged, err := t.judged(ctx, path)
+		if err != nil {
+			return err
+		}
+		if judged {
+			p = planFor(rules, nil, always)
+		}
+	}
 	for _, old := range p.remove {
 		bridge, _ := old.bridge()
 		if _, err := t.run(ctx, path, slices.Concat([]string{"-D", dockerUser}, ruleSpec(bridge))...); err != nil {
@@ -65,6 +71,26 @@ func (t legacyTables) applyOne(ctx context.Context, tool, tables string, wanted 
 		}
 	}
 	return nil
+}
+
+// list returns the rules of a chain, and whether there is such a chain.
+func (t legacyTables) list(ctx context.Context, path, chain string) (out []byte, exists bool, err error) {
+	out, err = t.run(ctx, path, "-S", chain)
+	var status *exec.ExitError
+	if errors.As(err, &status) && status.ExitCode() == 1 {
+		return nil, false, nil
+	}
+	return out, err == nil, err
+}
+
+// judged tells whether the firewall of a Neutron agent is at work.
+func (t legacyTables) judged(ctx context.Context, path string) (bool, error) {
+	for _, chain := range judges {
+		if _, exists, err := t.list(ctx, path, chain); err != nil || exists {
+			return exists, err
+		}
+	}
+	return false, nil
 }
 
 // used reports whether the namespace has a legacy table "filter".

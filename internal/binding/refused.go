@@ -22,8 +22,18 @@ func refuse(port courier.PortID, how courier.Binding) error {
 		e.Public = "Neutron does not tell how it is bound (no binding:vif_type)"
 		e.Hint = "give Kuryr's user the right to see binding:vif_type (an administrator's or service's), or turn on Neutron's extension binding"
 	default:
-		e.Public = fmt.Sprintf("this version has no way to plug vif_type %s", how.VIFType)
-		e.Hint = "the vif_types that can be plugged are bridge and tap"
+		e.Public = fmt.Sprintf("this version has no way to plug vif_type %.40s", how.VIFType)
+		e.Hint = "the vif_types that can be plugged are bridge, ovs and tap"
+		if what, known := needsMachine[how.VIFType]; known {
+			e.Public = fmt.Sprintf("vif_type %s is %s", how.VIFType, what)
+			e.Hint = "have Neutron bind containers' ports with another mechanism on this host: the vif_types that can be plugged are bridge, ovs and tap"
+		}
 	}
 	return e
+}
+
+// needsMachine are vif_types that a container can't have, and what they are.
+var needsMachine = map[string]string{
+	"vhostuser":        "a socket for a virtual machine's network card (or a DPDK program), not an interface of the kernel",
+	"hostdev_physical": "a PCI device handed to a virtual machine as a whole",
 }

@@ -63,6 +63,16 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 			continue
 		}
 		p := planFor(rules, wanted, stale)
+		if len(rules) > 0 || len(p.insert) > 0 {
+			judged, err := r.judged(family)
+			if err != nil {
+				r.close()
+				return fmt.Errorf("cannot look for Neutron's chains: %w", err)
+			}
+			if judged {
+				p = planFor(rules, nil, always)
+			}
+		}
 		changes += len(p.remove) + len(p.insert)
 		if err := write(conn, family, p); err != nil {
 			return err
@@ -115,7 +125,7 @@ func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, 
 	if err := r.open(); err != nil {
 		return nil, false, err
 	}
-	_, err = r.ask(family, unix.NFT_MSG_GETCHAIN, 0, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME)
+	_, err = r.ask(family, unix.NFT_MSG_GETCHAIN, 0, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME, dockerUser)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, false, nil
@@ -124,7 +134,7 @@ func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, 
 	case err != nil:
 		return nil, false, err
 	}
-	messages, err := r.ask(family, unix.NFT_MSG_GETRULE, netlink.Dump, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN)
+	messages, err := r.ask(family, unix.NFT_MSG_GETRULE, netlink.Dump, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, dockerUser)
 	if err != nil {
 		return nil, false, err
 	}
@@ -160,11 +170,22 @@ func (r *ruleset) close() {
 	}
 }
 
-// ask requests what there is of DOCKER-USER, which the attributes name.
-func (r *ruleset) ask(family nftables.TableFamily, message uint16, flags netlink.HeaderFlags, table, chain uint16) ([]netlink.Message, error) {
+// judged tells whether the firewall of a Neutron agent is at work.
+func (r *ruleset) judged(family nftables.TableFamily) (bool, error) {
+	for _, chain := range judges {
+		_, err := r.ask(family, unix.NFT_MSG_GETCHAIN, 0, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME, chain)
+		if !errors.Is(err, unix.ENOENT) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// ask requests what there is of a chain, which the attributes name.
+func (r *ruleset) ask(family nftables.TableFamily, message uint16, flags netlink.HeaderFlags, table, name uint16, chain string) ([]netlink.Message, error) {
 	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
 		{Type: table, Data: []byte("filter\x00")},
-		{Type: chain, Data: []byte(dockerUser + "\x00")},
+		{Type: name, Data: []byte(chain + "\x00")},
 	})
 	if err != nil {
 		return nil, err

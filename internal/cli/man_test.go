@@ -259,8 +259,8 @@ func optionText(o config.Option) string {
 	} else {
 		text += " Default: " + o.DefaultNote + "."
 	}
-	if o.Env != "" {
-		text += " Variable: " + o.Env + "."
+	if envs := o.Envs(); len(envs) > 0 {
+		text += " Variable: " + strings.Join(envs, ", ") + "."
 	}
 	if o.Flag != "" {
 		text += " Flag: --" + o.Flag + "."

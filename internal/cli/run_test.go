@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar: what a person types, and what they see.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:           "testdata",
+		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			// Nothing of this machine's, nor of the one who runs the tests.
 			e.Setenv("KURYR_HOST", "node1")

@@ -4,9 +4,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"kuryr/internal/config"
 	"kuryr/internal/courier"
 	"kuryr/internal/daemon"
 	"kuryr/internal/observe"
@@ -22,10 +25,12 @@ embedded one runs in this process.
 
 It needs CAP_NET_ADMIN. On SIGINT or SIGTERM it answers what is in flight and
 stops; networks and containers go on, and the next start takes them over. A
-second signal stops it at once.`,
+second signal stops it at once. On SIGHUP it reads the credentials of a cloud
+again.`,
 		Example: `  sudo kuryr serve
   sudo kuryr serve --config-file ./kuryr.conf --state-dir /srv/kuryr
-  sudo kuryr serve --neutron-listen 127.0.0.1:9696`,
+  sudo kuryr serve --neutron-listen 127.0.0.1:9696
+  sudo kuryr serve --cloud mycloud`,
 		Args: noArgs,
 	}
 	flags := addConfigFile(cmd)
@@ -42,7 +47,14 @@ second signal stops it at once.`,
 		for _, w := range report.Warnings {
 			log.Warn("configuration", observe.Warning, w)
 		}
-		return daemon.Run(cmd.Context(), cfg, daemon.Options{Log: log, Version: readVersion().Version})
+		reload := make(chan os.Signal, 1)
+		signal.Notify(reload, syscall.SIGHUP)
+		defer signal.Stop(reload)
+		return daemon.Run(cmd.Context(), cfg, daemon.Options{Log: log, Version: readVersion().Version, Reload: reload,
+			Load: func() (config.Config, error) {
+				cfg, _, err := flags.load()
+				return cfg, err
+			}})
 	}
 	return cmd
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"kuryr/internal/observe"
 )
 
 // The limits that values are checked against.
@@ -20,11 +22,12 @@ const (
 	maxSocketPath = 103 // the smallest sun_path among Unix systems is 104 with its NUL
 	minSeconds    = 1
 	maxSeconds    = 300
+	maxCount      = 1000
 )
 
 // store checks text and puts it into field, a pointer to one of Config's
-// fields: *string, *bool, *[]string for a list with commas, or *time.Duration
-// for whole seconds.
+// fields: *string, *observe.Secret, *[]string for a list with commas, *bool, *int
+// for a number of things, or *time.Duration for whole seconds.
 func store(field any, check func(string) *fault, text string) *fault {
 	if strings.Contains(text, "\n") {
 		return invalid("its value goes on in the next line").
@@ -48,6 +51,14 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 		*p = text
 	case *[]string:
 		*p = splitList(text)
+	case *observe.Secret:
+		*p = observe.Secret(text)
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxCount {
+			return invalid("%q is not a whole number from 1 to %d", text, maxCount)
+		}
+		*p = n
 	case *bool:
 		v, ok := parseBool(text)
 		if !ok {
@@ -56,7 +67,7 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 		*p = v
 	case *time.Duration:
 		n, err := strconv.Atoi(text)
-		if err != nil || n < minSeconds || n > maxSeconds {
+		if err != nil || check == nil && (n < minSeconds || n > maxSeconds) {
 			return invalid("%q is not a whole number of seconds from %d to %d", text, minSeconds, maxSeconds)
 		}
 		*p = time.Duration(n) * time.Second
@@ -66,9 +77,13 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 	return nil
 }
 
-// show is the inverse of store.
+// show is the inverse of store, but for secrets.
 func show(field any) string {
 	switch p := field.(type) {
+	case *observe.Secret:
+		return p.String()
+	case *int:
+		return strconv.Itoa(*p)
 	case *bool:
 		return strconv.FormatBool(*p)
 	case *time.Duration:
@@ -164,6 +179,37 @@ func oneOf(choices ...string) func(string) *fault {
 	}
 }
 
+// secondsOrZero checks a time for which 0 has a meaning of its own.
+func secondsOrZero(s string) *fault {
+	if n, err := strconv.Atoi(s); err != nil || n < 0 || n > maxSeconds {
+		return invalid("%q is not a whole number of seconds from 0 to %d", s, maxSeconds)
+	}
+	return nil
+}
+
+// interfaceName checks for what the kernel takes for one (dev_valid_name).
+func interfaceName(s string) *fault {
+	const maxInterfaceName = 15 // IFNAMSIZ - 1
+	if f := word(maxInterfaceName)(s); f != nil {
+		return f
+	}
+	if strings.ContainsAny(s, "/:%") || s == "." || s == ".." {
+		return invalid("%q can't be an interface's name", s)
+	}
+	return nil
+}
+
+// unixConnection checks an OVSDB connection, of which Kuryr knows one kind:
+// what it plugs is on its own host.
+func unixConnection(s string) *fault {
+	path, ok := strings.CutPrefix(s, "unix:")
+	if !ok {
+		return unsupported("%q is not unix: and the path of a socket", s).
+			withHint("Open vSwitch serves unix:/run/openvswitch/db.sock on every host")
+	}
+	return socketPath(path)
+}
+
 // linkPrefix checks for the start of an interface's name: what the kernel's
 // dev_valid_name refuses, and %, which asks the kernel to choose a number.
 func linkPrefix(s string) *fault {
@@ -192,6 +238,17 @@ func pathOrEmpty(s string) *fault {
 		return nil
 	}
 	return directory(s)
+}
+
+// ipv4OrEmpty checks the address of a floating IP that may be unset.
+func ipv4OrEmpty(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(s); err != nil || !a.Is4() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() {
+		return invalid("%q is not the IPv4 address of a floating IP", s)
+	}
+	return nil
 }
 
 // CheckSocketPath tells why a Unix socket can't be made at path, which subject
@@ -320,13 +377,3 @@ func plainURL(s string) (*url.URL, *fault) {
 	}
 	return u, nil
 }
-
-// authType checks keystoneauth's auth_type.
-func authType(s string) *fault {
-	if s == "" || s == "none" {
-		return nil
-	}
-	return unsupported("authentication by %q is not supported by this version", s).withHint(hintNoAuth)
-}
-
-const hintNoAuth = "set auth_type = none with endpoint_override, or leave both out to use the embedded Neutron"

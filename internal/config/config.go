@@ -33,7 +33,7 @@ type Config struct {
 	CapabilityScope string
 	// LocalAddressSpace and GlobalAddressSpace are the IPAM driver's default address spaces.
 	LocalAddressSpace, GlobalAddressSpace string
-	// ProcessExternalConnectivity lets exposed ports act on security groups.
+	// ProcessExternalConnectivity opens exposed ports, and forwards published ones.
 	ProcessExternalConnectivity bool
 	// RequiresMACAddress has the engine choose MAC addresses before it asks for an address.
 	RequiresMACAddress bool
@@ -51,6 +51,14 @@ type Config struct {
 	NeutronListen string
 	// VethDstPrefix starts the names of the interfaces inside containers.
 	VethDstPrefix string
+	// OVSDBConnection is the address, "unix:PATH", of Open vSwitch's database.
+	OVSDBConnection string
+	// IntegrationBridge is the Open vSwitch bridge of ports for which Neutron names none.
+	IntegrationBridge string
+	// VIFPluggingIsFatal has an attachment fail whose port does not become ACTIVE.
+	VIFPluggingIsFatal bool
+	// VIFPluggingTimeout is how long an attachment waits for that; 0: as long as its call may take.
+	VIFPluggingTimeout time.Duration
 	// EnableDHCP is set on the subnets that Kuryr makes.
 	EnableDHCP bool
 	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.
@@ -59,10 +67,13 @@ type Config struct {
 	AllowedOptions []string
 	// CompatTags writes the Python Kuryr's tags too.
 	CompatTags bool
-	// AuthType is "" (the embedded Neutron) or "none" (the Neutron at EndpointOverride, without authentication).
-	AuthType string
-	// EndpointOverride is the URL of a Neutron without authentication; set exactly when AuthType is "none".
-	EndpointOverride string
+	// Cloud is how a real Neutron is reached; without one (Cloud.Real) the embedded Neutron is used.
+	Cloud Cloud
+	// AuthSection names the section of the file that holds the credentials. Empty: neutron.
+	AuthSection string
+	// PortForwardingIP is the IPv4 address of the floating IP from which
+	// published ports are forwarded; "": they are not.
+	PortForwardingIP string
 }
 
 // Sources is where settings come from. In order of precedence: flags, the

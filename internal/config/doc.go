@@ -9,6 +9,7 @@
 // accepted with one warning, and those whose promise this version can't keep,
 // which are refused.
 //
-// The package reads one file and nothing else: no credentials, no clouds, no
-// sockets. Secrets are never part of an error, a warning or a Report.
+// The package reads one file and nothing else: it keeps a cloud's name and
+// never looks for the cloud, or opens a socket. Secrets are never part of an
+// error, a warning or a Report.
 package config

@@ -103,8 +103,11 @@ func optionTables() string {
 		if o.Default != "" {
 			def = code(o.Default)
 		}
-		if o.Env != "" {
-			env = code(o.Env)
+		for i, name := range o.Envs() {
+			if i > 0 {
+				env += ", "
+			}
+			env += code(name)
 		}
 		if o.Flag != "" {
 			flag = code("--" + o.Flag)

@@ -27,9 +27,23 @@ func (l *loader) ignore() {
 			names = append(names, fmt.Sprintf("[%s] %s (%s)", old.section, old.name, origin))
 		}
 	}
+	names = append(l.idleOptions(), names...)
 	if len(names) > 0 {
 		l.report.Warnings = append(l.report.Warnings, "options without an effect in this version: "+strings.Join(names, ", "))
 	}
+}
+
+// idleOptions marks and names the options that were changed and go with a real
+// Neutron, or with credentials, where there are none.
+func (l *loader) idleOptions() (names []string) {
+	for i, o := range l.options { // as many settings, in the same order
+		s := &l.report.Settings[i]
+		if s.Value != o.Default && l.idle(o) {
+			s.Ignored = true
+			names = append(names, fmt.Sprintf("[%s] %s (%s)", o.Section, o.Name, s.Origin))
+		}
+	}
+	return names
 }
 
 // legacyValue finds an option without an effect; its value is not expanded.
@@ -39,7 +53,7 @@ func (l *loader) legacyValue(old legacy) (string, Origin, bool) {
 		return v, Origin{Kind: FromEnv, Name: env}, true
 	}
 	for _, e := range slices.Backward(l.entries) {
-		if sameSection(e.section, old.section) && strings.ReplaceAll(e.key, "-", "_") == old.name {
+		if sameSection(e.section, old.section) && canonical(e.key) == old.name {
 			return e.value, l.origin(e), true
 		}
 	}
@@ -54,6 +68,8 @@ func (l *loader) warnUnknown() {
 	for _, e := range l.entries {
 		key, what := e.key, fmt.Sprintf("unknown option [%s] %s", e.section, e.key)
 		switch {
+		case l.config.AuthSection != "" && sameSection(e.section, l.config.AuthSection) && !l.knownSection(e.section):
+			continue // another service's
 		case !l.knownSection(e.section):
 			key, what = "", fmt.Sprintf("unknown section [%s]", e.section)
 		case l.known(e.section, e.key):
@@ -80,7 +96,7 @@ func (l *loader) known(section, key string) bool {
 		return true
 	}
 	return slices.ContainsFunc(l.options, func(o Option) bool {
-		return sameSection(o.Section, section) && (o.Name == key || slices.Contains(o.Aliases, key))
+		return sameSection(o.Section, section) && (o.Name == canonical(key) || slices.Contains(o.Aliases, canonical(key)))
 	})
 }
 

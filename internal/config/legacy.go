@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"kuryr/internal/observe"
 )
 
 // legacy is an option of the Python Kuryr, of oslo.log or of keystoneauth
@@ -42,41 +44,26 @@ func peerOptions() []legacy {
 		{section: b, name: "driver", refuse: vethOnly},
 		{section: b, name: "enabled_drivers", refuse: vethOnly},
 		{section: b, name: "link_iface"},
-		{section: n, name: "vif_plugging_is_fatal", same: isFalse, refuse: trueUnsupported(
-			"waiting for ports to become active is not supported by this version", "leave it out")},
-		{section: n, name: "vif_plugging_timeout"},
-		{section: n, name: "region_name"},
-		{section: n, name: "endpoint_type"},
 	}
 }
 
-// authOptions are those of keystoneauth: its sessions, adapters and plugins.
+// authOptions are those of keystoneauth (its sessions, adapters and plugins) that are not in cloudOptions.
 func authOptions() []legacy {
 	const n = "neutron"
-	list := []legacy{
-		{section: n, name: "auth_url", refuse: needsKeystone},
-		{section: n, name: "auth_section", refuse: needsKeystone},
-		{section: n, name: "cafile", refuse: overTLS},
-		{section: n, name: "certfile", refuse: overTLS},
-		{section: n, name: "keyfile", refuse: overTLS},
-		{section: n, name: "insecure", same: isFalse, refuse: insecure},
-	}
+	var list []legacy
 	plain := []string{
-		"timeout", "collect_timing", "split_loggers", "service_type", "service_name", "valid_interfaces", "min_version",
+		"collect_timing", "split_loggers", "service_type", "service_name", "min_version",
 		"max_version", "connect_retries", "connect_retry_delay", "status_code_retries", "status_code_retry_delay",
-		"access_key", "access_token_endpoint", "access_token_type", "application_credential_id", "application_credential_name",
-		"auth_methods", "client_id", "consumer_key", "default_domain_id", "default_domain_name", "discovery_endpoint",
-		"domain_id", "domain_name", "identity_provider", "identity_provider_url", "mutual_auth", "project_domain_id",
-		"project_domain_name", "project_id", "project_name", "protocol", "redirect_uri", "scope", "service_provider_endpoint",
-		"service_provider_entity_id", "system_scope", "tenant_id", "tenant_name", "trust_id", "user_domain_id",
-		"user_domain_name", "user_id", "user_name", "username", "admin_tenant_name", "admin_user",
+		"access_key", "access_token_endpoint", "access_token_type", "auth_methods", "client_id", "consumer_key", "discovery_endpoint",
+		"domain_id", "domain_name", "identity_provider", "identity_provider_url", "mutual_auth", "protocol", "redirect_uri",
+		"scope", "service_provider_endpoint", "service_provider_entity_id", "system_scope", "admin_tenant_name", "admin_user",
 	}
 	for _, name := range plain {
 		list = append(list, legacy{section: n, name: name})
 	}
 	secrets := []string{
-		"access_secret", "access_token", "admin_password", "admin_token", "application_credential_secret", "authorization_code",
-		"client_secret", "code", "consumer_secret", "passcode", "password", "token",
+		"access_secret", "access_token", "admin_password", "admin_token", "authorization_code",
+		"client_secret", "code", "consumer_secret", "passcode",
 	}
 	for _, name := range secrets {
 		list = append(list, legacy{section: n, name: name, secret: true})
@@ -126,44 +113,16 @@ func vethOnly(value string, _ *loader) *fault {
 	return nil
 }
 
-// needsKeystone refuses to run on the embedded Neutron in silence when the
-// file points to a cloud.
-func needsKeystone(value string, l *loader) *fault {
-	if value == "" || l.config.AuthType == "none" || l.refused["neutron.auth_type"] {
-		return nil
-	}
-	return unsupported("authentication by Keystone is not supported by this version").withHint(hintNoAuth)
-}
-
-// overTLS refuses certificates where they would be used.
-func overTLS(value string, l *loader) *fault {
-	if value == "" || !strings.HasPrefix(strings.ToLower(l.config.EndpointOverride), "https:") {
-		return nil
-	}
-	return unsupported("only the system's certificate authorities are used by this version").
-		withHint("add the authority to the system's, and leave it out")
-}
-
-func insecure(value string, l *loader) *fault {
-	if f := trueUnsupported("", "")(value, l); f == nil || !f.unsupported {
-		return f
-	}
-	return overTLS(value, l)
-}
-
 // redacted returns what may be shown of an ignored option's value.
 func (l legacy) redacted(value string) string {
 	switch {
 	case value == "":
 		return ""
 	case l.secret:
-		return hidden
+		return observe.Hidden
 	}
 	return redactURL(value)
 }
-
-// hidden stands for a secret.
-const hidden = "***"
 
 // redactURL hides the credentials of a URL.
 func redactURL(s string) string {
@@ -176,14 +135,14 @@ func redactURL(s string) string {
 		authority, path = rest[:i], rest[i:]
 	}
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		return scheme + "://" + hidden + authority[i:] + path
+		return scheme + "://" + observe.Hidden + authority[i:] + path
 	}
 	return s
 }
 
 // findLegacy returns the option of that name, in either spelling.
 func findLegacy(list []legacy, section, name string) (legacy, bool) {
-	name = strings.ReplaceAll(name, "-", "_")
+	name = canonical(name)
 	i := slices.IndexFunc(list, func(l legacy) bool { return sameSection(l.section, section) && l.name == name })
 	if i < 0 {
 		return legacy{}, false

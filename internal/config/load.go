@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"kuryr/internal/observe"
 )
 
 // maxFile is far more than any configuration needs, in bytes.
@@ -27,6 +29,7 @@ func Load(s Sources) (Config, Report, error) {
 	l.crossCheck()
 	l.ignore()
 	l.warnUnknown()
+	l.warnReadable()
 	return l.config, l.report, errors.Join(l.errs...)
 }
 
@@ -35,7 +38,8 @@ type loader struct {
 	sources  Sources
 	options  []Option
 	legacies []legacy
-	entries  []entry // of the file
+	entries  []entry     // of the file
+	mode     fs.FileMode // of the file
 
 	config  Config
 	report  Report
@@ -84,7 +88,7 @@ func (l *loader) readFile() error {
 	case err != nil:
 		return fileError(path, "", err)
 	}
-	l.report.File = path
+	l.report.File, l.mode = path, info.Mode()
 	l.entries, err = parseINI(data)
 	if se := (*syntaxError)(nil); errors.As(err, &se) {
 		return &Error{Op: "read", Subject: fmt.Sprintf("%s:%d", path, se.line), Why: se.why, Hint: se.hint, Err: err}
@@ -105,9 +109,11 @@ func (l *loader) set(o Option) {
 	}
 	shown := show(field)
 	if f != nil {
-		l.refuse(o.Section, o.Name, origin, f)
+		l.refuse(l.sectionOf(o), o.Name, origin, f)
 		l.refused[key(o.Section, o.Name)] = true
-		shown = redactURL(text)
+		if shown = redactURL(text); o.Secret() {
+			shown = observe.Hidden
+		}
 	}
 	l.report.Settings = append(l.report.Settings, Setting{Section: o.Section, Option: o.Name, Value: shown, Origin: origin})
 }
@@ -118,17 +124,28 @@ func (l *loader) effective(o Option, path []string) (string, Origin, *fault) {
 	if v, ok := l.sources.Flags[o.Flag]; ok && o.Flag != "" {
 		return v, Origin{Kind: FromFlag, Name: o.Flag}, nil
 	}
-	for _, name := range []string{o.Env, o.EnvName()} {
+	for _, name := range append(o.Envs(), o.EnvName()) {
 		if v, ok := l.getenv(name); ok {
 			return v, Origin{Kind: FromEnv, Name: name}, nil
 		}
 	}
-	if e, ok := l.lookup(o.Section, append([]string{o.Name}, o.Aliases...)...); ok {
+	if e, ok := l.lookup(l.sectionOf(o), append([]string{o.Name}, o.Aliases...)...); ok {
 		v, f := l.expand(e, path)
+		if f != nil && o.Secret() { // what it refers to may be a part of it
+			f = invalid("it refers to no option").withHint("write $$ for a dollar sign")
+		}
 		return v, l.origin(e), f
 	}
 	v, f := l.defaultOf(o)
 	return v, Origin{Kind: FromDefault}, f
+}
+
+// sectionOf is where the file has an option.
+func (l *loader) sectionOf(o Option) string {
+	if o.moved && l.config.AuthSection != "" {
+		return l.config.AuthSection
+	}
+	return o.Section
 }
 
 // getenv reads a variable. An empty one counts as unset: containers are
@@ -160,7 +177,7 @@ func (l *loader) defaultOf(o Option) (string, *fault) {
 func (l *loader) lookup(section string, names ...string) (entry, bool) {
 	for _, name := range names {
 		for _, e := range slices.Backward(l.entries) {
-			if e.key == name && sameSection(e.section, section) {
+			if canonical(e.key) == name && sameSection(e.section, section) {
 				return e, true
 			}
 		}
@@ -187,6 +204,9 @@ func (l *loader) resolve(section, ref string, path []string) (string, *fault) {
 	for _, s := range sections {
 		if i := slices.IndexFunc(l.options, func(o Option) bool { return sameSection(o.Section, s) && o.Name == name }); i >= 0 {
 			o := l.options[i]
+			if o.Secret() {
+				return "", invalid("$%s refers to a secret", ref)
+			}
 			if slices.Contains(path, key(o.Section, o.Name)) {
 				return "", invalid("$%s refers to itself", ref)
 			}
@@ -216,16 +236,9 @@ func (l *loader) resolveLegacy(old legacy, ref string, path []string) (string, *
 // crossCheck checks what no option's own check can.
 func (l *loader) crossCheck() {
 	c := &l.config
-	switch {
-	case c.AuthType == "none" && c.EndpointOverride == "" && !l.refused["neutron.endpoint_override"]:
-		l.refuseSet("neutron", "auth_type", invalid("it needs endpoint_override").
-			withHint("set endpoint_override to the Neutron's URL, or leave both out to use the embedded Neutron"))
-	case c.AuthType == "" && c.EndpointOverride != "" && !l.refused["neutron.auth_type"]:
-		l.refuseSet("neutron", "endpoint_override", invalid("it goes with auth_type = none only").withHint(hintNoAuth))
-	}
-	if c.AuthType == "none" && c.NeutronListen != "" {
-		l.refuseSet(defaultSection, "neutron_listen",
-			invalid("the embedded Neutron does not run when auth_type = none").withHint("leave one of them out"))
+	l.checkCloud()
+	if !c.Cloud.Real() && c.PortForwardingIP != "" && !l.refused["neutron.auth_type"] {
+		l.refuseSet("neutron", "port_forwarding_ip", invalid("the embedded Neutron has no floating IPs").withHint("leave it out"))
 	}
 	l.crossCheckTLS()
 	if c.DockerSocket != "" && c.DockerSocket == c.AdminSocket {
@@ -265,6 +278,9 @@ func (l *loader) refuseSet(section, name string, f *fault) {
 	i := slices.IndexFunc(l.report.Settings, func(s Setting) bool { return s.Section == section && s.Option == name })
 	l.refuse(section, name, l.report.Settings[i].Origin, f)
 }
+
+// canonical is an option's name with underscores: oslo.config takes hyphens too.
+func canonical(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 // sameSection compares section names as oslo.config does.
 func sameSection(a, b string) bool {

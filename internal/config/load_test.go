@@ -31,12 +31,15 @@ func defaults() Config {
 		RequestTimeout:              20 * time.Second,
 		LostRequestTimeout:          120 * time.Second,
 		VethDstPrefix:               "eth",
+		OVSDBConnection:             "unix:/run/openvswitch/db.sock",
+		IntegrationBridge:           "br-int",
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
 		AllowedOptions:              []string{"safe"},
 		SSLCertFile:                 "/var/lib/kuryr/certs/cert.pem",
 		SSLKeyFile:                  "/var/lib/kuryr/certs/key.pem",
+		Cloud:                       Cloud{Timeout: 120 * time.Second, MaxRequests: 32},
 	}
 }
 
@@ -102,12 +105,19 @@ request_timeout = 300
 lost_request_timeout = 200
 [Binding]
 veth_dst_prefix = net
+[OVS]
+ovsdb_connection = unix:/run/ovs.sock
+integration_bridge = br0
 [NEUTRON]
+vif_plugging_is_fatal = true
+vif_plugging_timeout = 30
 enable_dhcp = False
 default_subnetpool_v4 = four-$host
 default_subnetpool_v6 = six
 allowed_options = safe,, neutron.port.*
 compat_tags = on
+timeout = 7
+max_requests = 8
 `, nil))
 	if err != nil {
 		t.Fatal(err)
@@ -119,18 +129,24 @@ compat_tags = on
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
 		AllowedOptions: []string{"safe", "neutron.port.*"}, CompatTags: true,
+		Cloud:           Cloud{Timeout: 7 * time.Second, MaxRequests: 8},
+		OVSDBConnection: "unix:/run/ovs.sock", IntegrationBridge: "br0", VIFPluggingIsFatal: true, VIFPluggingTimeout: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)
 	}
 	for _, s := range r.Settings {
-		if s.Origin.Kind != FromFile && s.Option != "auth_type" && s.Option != "endpoint_override" {
+		if s.Origin.Kind != FromFile && !of(cloudOptions(), s.Option) && s.Option != "port_forwarding_ip" {
 			t.Errorf("%s.%s from %s", s.Section, s.Option, s.Origin)
 		}
 	}
-	if len(r.Warnings) != 0 {
+	if len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], "options without an effect in this version: [neutron] timeout (") || !strings.Contains(r.Warnings[0], ", [neutron] max_requests (") {
 		t.Errorf("warnings %q", r.Warnings)
 	}
+}
+
+func of(options []Option, name string) bool {
+	return slices.ContainsFunc(options, func(o Option) bool { return o.Name == name })
 }
 
 func TestLoadPrecedence(t *testing.T) {
@@ -198,7 +214,7 @@ var refusals = []struct {
 	{"[DEFAULT]\nhost = a b\n", false, `cannot use [DEFAULT] host at FILE:2: "a b" has white space in it`, ""},
 	{"[DEFAULT]\nhost = $nothing\n", false, `cannot use [DEFAULT] host at FILE:2: $nothing refers to no option`, "$$"},
 	{"[DEFAULT]\nhost = $host\n", false, `cannot use [DEFAULT] host at FILE:2: $host refers to itself`, ""},
-	{"[DEFAULT]\nhost = x$neutron.password\n[neutron]\npassword = hunter2\n", false,
+	{"[DEFAULT]\nhost = x$neutron.password\n[neutron]\nauth_url = http://k\npassword = hunter2\n", false,
 		`cannot use [DEFAULT] host at FILE:2: $neutron.password refers to a secret`, ""},
 	{"[DEFAULT]\nstate_dir = lib\n", false, `cannot use [DEFAULT] state_dir at FILE:2: "lib" is not an absolute path`, ""},
 	{"[DEFAULT]\nadmin_socket = /run/\n", false,
@@ -219,6 +235,10 @@ var refusals = []struct {
 		`cannot use [DEFAULT] kuryr_uri at FILE:2: it is not an http:// or https:// URL`, ""},
 	{"[DEFAULT]\nkuryr_uri = http://127.0.0.1:1/v2\n", false,
 		`cannot use [DEFAULT] kuryr_uri at FILE:2: a path (/v2) has no meaning here`, ""},
+	{"[neutron]\nport_forwarding_ip = 203.0.113.68\n", false,
+		`cannot use [neutron] port_forwarding_ip at FILE:2: the embedded Neutron has no floating IPs`, "leave it out"},
+	{"[neutron]\nauth_type = none\nendpoint = http://h\nport_forwarding_ip = fd00::1\n", false,
+		`cannot use [neutron] port_forwarding_ip at FILE:4: "fd00::1" is not the IPv4 address of a floating IP`, ""},
 	{"[DEFAULT]\nneutron_listen = 9696\n", false, `cannot use [DEFAULT] neutron_listen at FILE:2: "9696" is not ADDRESS:PORT`, "127.0.0.1:9696"},
 	{"[DEFAULT]\nneutron_listen = :9696\n", false,
 		`cannot use [DEFAULT] neutron_listen at FILE:2: "" is not a loopback address, and whoever can connect may do everything`, "127.0.0.1"},
@@ -230,24 +250,43 @@ var refusals = []struct {
 	{"[neutron]\ndefault_subnetpool_v4 =\n", false, `cannot use [neutron] default_subnetpool_v4 at FILE:2: it must not be empty`, ""},
 	{"[neutron]\nauth_type = none\n", false, `cannot use [neutron] auth_type at FILE:2: it needs endpoint_override`, "URL"},
 	{"[neutron]\nendpoint_override = http://h:9696\n", false,
-		`cannot use [neutron] endpoint_override at FILE:2: it goes with auth_type = none only`, "auth_type"},
+		`cannot use [neutron] endpoint_override at FILE:2: it needs auth_type, auth_url or cloud`, "auth_type"},
 	{"[neutron]\nauth_type = none\nendpoint_override = ftp://h\n", false,
 		`cannot use [neutron] endpoint_override at FILE:3: it is not an http:// or https:// URL`, ""},
 	{"[neutron]\nauth_type = none\nendpoint_override = http://u:hunter2@h\n", false,
 		`cannot use [neutron] endpoint_override at FILE:3: it holds credentials, which are not sent`, ""},
 	{"[neutron]\nauth_type = none\nendpoint = http://h\n[DEFAULT]\nneutron_listen = 127.0.0.1:9696\n", false,
-		`cannot use [DEFAULT] neutron_listen at FILE:5: the embedded Neutron does not run when auth_type = none`, ""},
+		`cannot use [DEFAULT] neutron_listen at FILE:5: the embedded Neutron does not run when a real one is used`, ""},
 
-	{"[neutron]\nauth_type = password\nauth_url = http://h\npassword = hunter2\nusername = kuryr\n", true,
-		`cannot use [neutron] auth_type at FILE:2: authentication by "password" is not supported by this version`, "auth_type = none"},
-	{"[neutron]\nauth_url = http://keystone/v3\npassword = hunter2\n", true,
-		`cannot use [neutron] auth_url at FILE:2: authentication by Keystone is not supported by this version`, "auth_type = none"},
-	{"[neutron]\nauth_type = none\nendpoint_override = https://h\ncafile = /ca.pem\n", true,
-		`cannot use [neutron] cafile at FILE:4: only the system's certificate authorities are used by this version`, "add the authority"},
-	{"[neutron]\nauth_type = none\nendpoint_override = https://h\ninsecure = true\n", true,
-		`cannot use [neutron] insecure at FILE:4: only the system's certificate authorities are used by this version`, ""},
-	{"[neutron]\nvif_plugging_is_fatal = True\n", true,
-		`cannot use [neutron] vif_plugging_is_fatal at FILE:2: waiting for ports to become active is not supported by this version`, "leave it out"},
+	{"[neutron]\nauth_type = v2password\nauth_url = http://h\npassword = hunter2\nusername = kuryr\n", true,
+		`cannot use [neutron] auth_type at FILE:2: Keystone's API v2.0 is not supported by this version`, "auth_type = password"},
+	{"[neutron]\nauth_type = v3oidcpassword\nauth_url = http://h\npassword = hunter2\n", true,
+		`cannot use [neutron] auth_type at FILE:2: authentication by "v3oidcpassword" is not supported by this version`, "v3applicationcredential"},
+	{"[neutron]\nauth_type = password\npassword = hunter2\n", false, `cannot use [neutron] auth_type at FILE:2: it needs auth_url`, "clouds.yaml"},
+	{"[neutron]\nusername = kuryr\npassword = hunter2\n", false, `cannot use [neutron] username at FILE:2: it needs auth_url, or cloud`, "embedded"},
+	{"[neutron]\nauth_url = http://u:hunter2@h/v3\n", false, `cannot use [neutron] auth_url at FILE:2: it holds credentials, which are not sent`, ""},
+	{"[neutron]\nauth_url = http://h/v3\npassword = x$hunter2\n", false, `cannot use [neutron] password at FILE:3: it refers to no option`, "$$"},
+	{"[neutron]\nauth_url = http://h/v3\npassword = hunter2\n  hunter2\n", false,
+		`cannot use [neutron] password at FILE:3: its value goes on in the next line`, "first column"},
+	{"[neutron]\nauth_url = http://h/v3\ntoken = hunter2\nusername = $token\n", false,
+		`cannot use [neutron] username at FILE:4: $token refers to a secret`, ""},
+	{"[neutron]\nauth_url = http://h/v3\nusername = a\tb\n", false, `cannot use [neutron] username at FILE:3: it has control characters in it`, ""},
+	{"[neutron]\nauth_url = http://h/v3\nvalid_interfaces = internal,private\n", false,
+		`cannot use [neutron] endpoint_type at FILE:3: "private" is not one of: public, internal, admin`, ""},
+	{"[neutron]\nauth_url = http://h/v3\nmax_requests = 0\n", false,
+		`cannot use [neutron] max_requests at FILE:3: "0" is not a whole number from 1 to 1000`, ""},
+	{"[neutron]\nauth_url = http://h/v3\ncertfile = /c.pem\n", false, `cannot use [neutron] certfile at FILE:3: it needs keyfile`, ""},
+	{"[neutron]\nauth_section = other\n", false, `cannot use [neutron] auth_section at FILE:2: the file has no section [other]`, ""},
+	{"[neutron]\nauth_section = other\n[other]\nauth_url = h\n", false,
+		`cannot use [other] auth_url at FILE:4: it is not an http:// or https:// URL`, ""},
+	{"[neutron]\nvif_plugging_timeout = -1\n", false,
+		`cannot use [neutron] vif_plugging_timeout at FILE:2: "-1" is not a whole number of seconds from 0 to 300`, ""},
+	{"[ovs]\novsdb_connection = tcp:127.0.0.1:6640\n", true,
+		`cannot use [ovs] ovsdb_connection at FILE:2: "tcp:127.0.0.1:6640" is not unix: and the path of a socket`, "unix:/run/openvswitch/db.sock"},
+	{"[ovs]\novsdb_connection = unix:db.sock\n", false,
+		`cannot use [ovs] ovsdb_connection at FILE:2: "db.sock" is not an absolute path`, ""},
+	{"[ovs]\nintegration_bridge = br/int\n", false,
+		`cannot use [ovs] integration_bridge at FILE:2: "br/int" can't be an interface's name`, ""},
 	{"[DEFAULT]\nenable_ssl = true\n", false,
 		`cannot use [DEFAULT] enable_ssl at FILE:2: it needs kuryr_uri`, "Unix socket"},
 	{"[DEFAULT]\nenable_ssl = true\nkuryr_uri = https://0.0.0.0:23750\n", false,
@@ -363,18 +402,18 @@ link_iface =
 [neutron]
 vif_plugging_is_fatal = no
 region_name = RegionOne
-password = hunter2
-token = hunter2
-`, map[string]string{"OS_NEUTRON__APPLICATION_CREDENTIAL_SECRET": "hunter2"})
+admin_password = hunter2
+passcode = hunter2
+`, map[string]string{"OS_NEUTRON__ACCESS_SECRET": "hunter2"})
 	_, r, err := Load(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"options without an effect in this version: [DEFAULT] pybasedir (FILE:2), [DEFAULT] bindir (FILE:4), " +
+	want := []string{"options without an effect in this version: [neutron] region_name (FILE:16), [DEFAULT] pybasedir (FILE:2), [DEFAULT] bindir (FILE:4), " +
 		"[DEFAULT] deployment_type (FILE:8), [DEFAULT] default_port_driver (FILE:5), [DEFAULT] enabled_port_drivers (FILE:6), " +
-		"[binding] default_driver (FILE:12), [binding] link_iface (FILE:13), [neutron] region_name (FILE:16), " +
-		"[neutron] application_credential_secret (env OS_NEUTRON__APPLICATION_CREDENTIAL_SECRET), " +
-		"[neutron] password (FILE:17), [neutron] token (FILE:18), [DEFAULT] log_dir (FILE:9), [DEFAULT] use_syslog (FILE:10)"}
+		"[binding] default_driver (FILE:12), [binding] link_iface (FILE:13), " +
+		"[neutron] access_secret (env OS_NEUTRON__ACCESS_SECRET), " +
+		"[neutron] admin_password (FILE:17), [neutron] passcode (FILE:18), [DEFAULT] log_dir (FILE:9), [DEFAULT] use_syslog (FILE:10)"}
 	got := slices.Clone(r.Warnings)
 	for i := range got {
 		got[i] = strings.ReplaceAll(got[i], s.File, "FILE")
@@ -389,7 +428,7 @@ token = hunter2
 		}
 	}
 	for option, want := range map[string]string{
-		"password": "***", "token": "***", "application_credential_secret": "***", "region_name": "RegionOne",
+		"admin_password": "***", "passcode": "***", "access_secret": "***", "region_name": "RegionOne",
 		"bindir": "$pybasedir/usr/libexec/kuryr",
 	} {
 		if ignored[option] != want {
@@ -435,17 +474,24 @@ lock_path = /tmp
 	}
 }
 
+func TestLoadPortForwardingIP(t *testing.T) {
+	c, _, err := Load(sources(t, "[neutron]\nauth_type = none\nendpoint = http://h\nport_forwarding_ip = 203.0.113.68\n", nil))
+	if err != nil || c.PortForwardingIP != "203.0.113.68" {
+		t.Errorf("%q, %v", c.PortForwardingIP, err)
+	}
+}
+
 func TestLoadNeutronWithoutAuthentication(t *testing.T) {
 	for _, name := range []string{"endpoint_override", "endpoint", "url"} {
-		c, r, err := Load(sources(t, "[neutron]\nauth_plugin = none\n"+name+" = https://cloud:9696/networking\nauth_url = http://u:hunter2@h/v3?x\n", nil))
+		c, r, err := Load(sources(t, "[neutron]\nauth_plugin = none\n"+name+" = https://cloud:9696/networking\nauth_url = http://h/v3\nadmin_user = http://u:hunter2@h/v3?x\n", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.AuthType != "none" || c.EndpointOverride != "https://cloud:9696/networking" {
-			t.Errorf("%s: auth_type %q, endpoint_override %q", name, c.AuthType, c.EndpointOverride)
+		if c.Cloud.AuthType != "none" || c.Cloud.EndpointOverride != "https://cloud:9696/networking" {
+			t.Errorf("%s: auth_type %q, endpoint_override %q", name, c.Cloud.AuthType, c.Cloud.EndpointOverride)
 		}
 		if last := r.Settings[len(r.Settings)-1]; last.Value != "http://***@h/v3?x" {
-			t.Errorf("auth_url is shown as %q", last.Value)
+			t.Errorf("admin_user is shown as %q", last.Value)
 		}
 	}
 }
@@ -487,8 +533,8 @@ func TestTablesAreConsistent(t *testing.T) {
 		if o.Flag != "" {
 			claim(flags, o.Flag)
 		}
-		if o.Env != "" {
-			claim(envs, o.Env)
+		for _, env := range o.Envs() {
+			claim(envs, env)
 		}
 		claim(envs, o.EnvName())
 		if o.Doc == "" || o.Value == "" || !strings.HasSuffix(o.Doc, ".") || (o.Default == "") != (o.DefaultNote != "") {
@@ -506,7 +552,7 @@ func TestTablesAreConsistent(t *testing.T) {
 			t.Errorf("%s is not in its canonical spelling", old.name)
 		}
 	}
-	want := []string{"admin-socket", "debug", "docker-socket", "host", "neutron-listen", "state-dir"}
+	want := []string{"admin-socket", "cloud", "debug", "docker-socket", "host", "neutron-listen", "state-dir"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(flags))); diff != "" {
 		t.Errorf("flags (-want +got)\n%s", diff)
 	}

@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"kuryr/internal/observe"
 )
 
 // Option is one setting that has an effect.
@@ -10,14 +12,31 @@ type Option struct {
 	Section, Name string   // in kuryr.conf
 	Aliases       []string // other names of the same section, accepted without a word
 	Env           string   // environment variable, besides EnvName; may be empty
+	EnvAliases    []string // other variables, accepted without a word
 	Flag          string   // command line flag without its dashes; may be empty
 	Value         string   // what a value looks like, for help and reference
 	Default       string   // as it would be written in the file
 	DefaultNote   string   // says what the default is where Default can't
 	Doc           string   // one or more sentences; the first is the flag's help
 
-	field func(*Config) any // what store and show take
-	check func(string) *fault
+	field  func(*Config) any // what store and show take
+	check  func(string) *fault
+	effect effect
+	moved  bool // auth_section names the section it is in
+}
+
+// Secret reports whether nobody may see the option's value.
+func (o Option) Secret() bool {
+	_, ok := o.field(new(Config)).(*observe.Secret)
+	return ok
+}
+
+// Envs are all variables but EnvName, the one that wins first.
+func (o Option) Envs() []string {
+	if o.Env == "" {
+		return nil
+	}
+	return append([]string{o.Env}, o.EnvAliases...)
 }
 
 // EnvName is the variable that oslo.config reads for the option:
@@ -38,7 +57,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), neutronOptions(), reuseOptions())
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), ovsOptions(), neutronOptions(), cloudOptions(), reuseOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.
@@ -117,7 +136,7 @@ func engineOptions() []Option {
 		field: func(c *Config) any { return &c.GlobalAddressSpace }, check: word(maxName),
 	}, {
 		Section: defaultSection, Name: "process_external_connectivity", Value: "BOOLEAN", Default: "true",
-		Doc:   "Let exposed ports (`--expose`) act on security groups. Accepted; in this version they never do.",
+		Doc:   "Open exposed ports (`--expose`, `-p`, `EXPOSE`) by security groups, to everybody.",
 		field: func(c *Config) any { return &c.ProcessExternalConnectivity },
 	}, {
 		Section: defaultSection, Name: "requires_mac_address", Value: "BOOLEAN", Default: "false",
@@ -147,29 +166,48 @@ func bindingOptions() []Option {
 	}}
 }
 
+// ovsOptions are about Open vSwitch on this host, named as Neutron's agent
+// names them.
+func ovsOptions() []Option {
+	const section = "ovs"
+	return []Option{{
+		Section: section, Name: "ovsdb_connection", Value: "unix:PATH", Default: "unix:/run/openvswitch/db.sock",
+		Doc: "Open vSwitch's database on this host, for ports that Neutron binds with vif_type `ovs` (ML2/OVN, ML2/OVS). " +
+			"It is not connected to before the first such port.",
+		field: func(c *Config) any { return &c.OVSDBConnection }, check: unixConnection,
+	}, {
+		Section: section, Name: "integration_bridge", Value: "NAME", Default: "br-int",
+		Doc:   "Open vSwitch bridge of ports whose `binding:vif_details` name none. ML2/OVN names none.",
+		field: func(c *Config) any { return &c.IntegrationBridge }, check: interfaceName,
+	}}
+}
+
 // neutronOptions are about Neutron and what is made in it.
 func neutronOptions() []Option {
-	const section = "neutron"
 	return []Option{{
-		Section: section, Name: "enable_dhcp", Value: "BOOLEAN", Default: "true",
+		Section: neutronSection, Name: "enable_dhcp", Value: "BOOLEAN", Default: "true",
 		Doc:   "Set `enable_dhcp` on the subnets that Kuryr makes.",
 		field: func(c *Config) any { return &c.EnableDHCP },
 	}, {
-		Section: section, Name: "default_subnetpool_v4", Value: "NAME", Default: "kuryr",
+		Section: neutronSection, Name: "default_subnetpool_v4", Value: "NAME", Default: "kuryr",
 		Doc:   "Subnetpool from which IPv4 subnets are cut when `docker network create` names none.",
 		field: func(c *Config) any { return &c.DefaultPoolV4 }, check: name(maxName),
 	}, {
-		Section: section, Name: "default_subnetpool_v6", Value: "NAME", Default: "kuryr6",
+		Section: neutronSection, Name: "default_subnetpool_v6", Value: "NAME", Default: "kuryr6",
 		Doc:   "Subnetpool from which IPv6 subnets are cut when `docker network create --ipv6` names none.",
 		field: func(c *Config) any { return &c.DefaultPoolV6 }, check: name(maxName),
 	}, {
-		Section: section, Name: "auth_type", Aliases: []string{"auth_plugin"}, Value: "none", DefaultNote: "the embedded Neutron",
-		Doc: "How to authenticate to Neutron. Unset, the embedded Neutron is used; " +
-			"`none` uses the Neutron at `endpoint_override`, without authentication. Other types are not supported by this version.",
-		field: func(c *Config) any { return &c.AuthType }, check: authType,
+		Section: neutronSection, Name: "vif_plugging_is_fatal", Value: "BOOLEAN", Default: "false",
+		Doc: "Let a container start only once Neutron says that its port is ACTIVE, or fail. " +
+			"Without it a container waits where frames would pass unfiltered before (the linuxbridge agent), and starts without network when the time is up.",
+		field: func(c *Config) any { return &c.VIFPluggingIsFatal },
 	}, {
-		Section: section, Name: "endpoint_override", Aliases: []string{"endpoint", "url"}, Value: "URL", DefaultNote: "the embedded Neutron",
-		Doc:   "URL of a Neutron that asks for no authentication, such as `http://127.0.0.1:9696`. It goes with `auth_type = none`.",
-		field: func(c *Config) any { return &c.EndpointOverride }, check: endpoint,
+		Section: neutronSection, Name: "vif_plugging_timeout", Value: "SECONDS", Default: "0",
+		Doc:   "How long to wait for a port to become ACTIVE, 0 to 300 seconds. 0: as long as the call may take (`request_timeout`).",
+		field: func(c *Config) any { return &c.VIFPluggingTimeout }, check: secondsOrZero,
+	}, {
+		Section: neutronSection, Name: "port_forwarding_ip", Value: "ADDRESS", DefaultNote: "published ports are not forwarded",
+		Doc:   "Address of a floating IP, of no port, from which published ports (`-p HOST:CONTAINER`) are forwarded. Not with the embedded Neutron.",
+		field: func(c *Config) any { return &c.PortForwardingIP }, check: ipv4OrEmpty,
 	}}
 }

@@ -251,16 +251,20 @@ func (c *Courier) dropPort(ctx context.Context, a *attachment) error {
 
 // plug makes the link and plugs it, while Neutron is told whose port it is,
 // unless it knows. The link comes up last: only when it is plugged is it open.
+// Where frames would pass unfiltered before the port is ACTIVE it comes up with
+// Join: Docker creates the endpoints of one network one after the other.
 func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate) error {
 	rec := c.snapshot(a)
 	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
-		return err
+		return c.explained(ctx, rec, err)
 	}
 	if err := c.advance(a, attaching); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	a.rec.Linked, a.rec.Python = true, c.opt.CompatTags
+	a.rec.Closed = c.Binder.FailsOpen(rec.Binding)
+	rec.Closed = a.rec.Closed
 	c.mu.Unlock()
 	if err := c.save(ctx, durable, a); err != nil {
 		return err
@@ -287,14 +291,17 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate)
 }
 
 func (c *Courier) makeLink(ctx context.Context, r attachmentRecord) error {
-	p := r.plug()
+	p := c.plugOf(r)
 	err := c.Linker.Create(ctx, LinkSpec{HostEnd: p.HostEnd, ContainerEnd: ContainerEnd(r.Port), MAC: r.MAC, MTU: r.MTU,
-		Alias: c.mark(r.Intent).String()})
+		Alias: p.Mark.String()})
 	if err != nil {
 		return err
 	}
 	if err := c.Binder.Bind(ctx, p); err != nil {
 		return err
+	}
+	if r.Closed {
+		return nil
 	}
 	return c.Linker.Up(ctx, p.HostEnd)
 }

@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"context"
+	"net/netip"
 
 	"kuryr/internal/courier"
 )
@@ -129,6 +130,58 @@ func (x brokenNeutron) PortsByMark(ctx context.Context, m courier.Mark) ([]couri
 	return broken(ctx, x.b, "list ports", func() ([]courier.Port, error) { return x.n.PortsByMark(ctx, m) })
 }
 
+func (x brokenNeutron) PortStatuses(ctx context.Context, ids []courier.PortID) (map[courier.PortID]string, error) {
+	return broken(ctx, x.b, "list statuses", func() (map[courier.PortID]string, error) { return x.n.PortStatuses(ctx, ids) })
+}
+
+func (x brokenNeutron) AgentsOfHost(ctx context.Context, host string) ([]courier.Agent, error) {
+	return broken(ctx, x.b, "list agents", func() ([]courier.Agent, error) { return x.n.AgentsOfHost(ctx, host) })
+}
+
+func (x brokenNeutron) CreateSecurityGroup(ctx context.Context, s courier.SecurityGroupSpec) (courier.SecurityGroup, error) {
+	return broken(ctx, x.b, "create group", func() (courier.SecurityGroup, error) { return x.n.CreateSecurityGroup(ctx, s) })
+}
+
+func (x brokenNeutron) DeleteSecurityGroup(ctx context.Context, id courier.SecurityGroupID) error {
+	return x.b.do(ctx, "delete group", func() error { return x.n.DeleteSecurityGroup(ctx, id) })
+}
+
+func (x brokenNeutron) SecurityGroupsByName(ctx context.Context, n string) ([]courier.SecurityGroup, error) {
+	return broken(ctx, x.b, "find group", func() ([]courier.SecurityGroup, error) { return x.n.SecurityGroupsByName(ctx, n) })
+}
+
+func (x brokenNeutron) OpenPorts(ctx context.Context, id courier.SecurityGroupID, o []courier.Opening, m courier.Mark) error {
+	return x.b.do(ctx, "create rules", func() error { return x.n.OpenPorts(ctx, id, o, m) })
+}
+
+func (x brokenNeutron) DeleteSecurityGroupRule(ctx context.Context, id courier.SecurityGroupRuleID) error {
+	return x.b.do(ctx, "delete rule", func() error { return x.n.DeleteSecurityGroupRule(ctx, id) })
+}
+
+func (x brokenNeutron) PortSecurity(ctx context.Context, id courier.PortID) (courier.PortSecurity, error) {
+	return broken(ctx, x.b, "show port", func() (courier.PortSecurity, error) { return x.n.PortSecurity(ctx, id) })
+}
+
+func (x brokenNeutron) SetSecurityGroups(ctx context.Context, was courier.PortSecurity, now []courier.SecurityGroupID) error {
+	return x.b.do(ctx, "set groups", func() error { return x.n.SetSecurityGroups(ctx, was, now) })
+}
+
+func (x brokenNeutron) FloatingIPsByAddress(ctx context.Context, a netip.Addr) ([]courier.FloatingIPID, error) {
+	return broken(ctx, x.b, "find floating IP", func() ([]courier.FloatingIPID, error) { return x.n.FloatingIPsByAddress(ctx, a) })
+}
+
+func (x brokenNeutron) PortForwardingsOf(ctx context.Context, id courier.FloatingIPID, p courier.PortID) ([]courier.PortForwarding, error) {
+	return broken(ctx, x.b, "list forwardings", func() ([]courier.PortForwarding, error) { return x.n.PortForwardingsOf(ctx, id, p) })
+}
+
+func (x brokenNeutron) CreatePortForwarding(ctx context.Context, id courier.FloatingIPID, s courier.PortForwardingSpec) error {
+	return x.b.do(ctx, "create forwarding", func() error { return x.n.CreatePortForwarding(ctx, id, s) })
+}
+
+func (x brokenNeutron) DeletePortForwarding(ctx context.Context, id courier.FloatingIPID, f courier.PortForwardingID) error {
+	return x.b.do(ctx, "delete forwarding", func() error { return x.n.DeletePortForwarding(ctx, id, f) })
+}
+
 type brokenLinker struct {
 	k *kernel
 	b *breaker
@@ -156,6 +209,8 @@ type brokenBinder struct {
 }
 
 func (x brokenBinder) Check(p courier.PortID, b courier.Binding) error { return x.k.Check(p, b) }
+
+func (x brokenBinder) FailsOpen(b courier.Binding) bool { return x.k.FailsOpen(b) }
 
 func (x brokenBinder) Bind(ctx context.Context, p courier.Plug) error {
 	return x.b.do(ctx, "bind", func() error { return x.k.Bind(ctx, p) })

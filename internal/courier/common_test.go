@@ -14,8 +14,8 @@ import (
 	"kuryr/internal/embedded"
 )
 
-// eventually waits until f has nothing to complain of.
-func eventually(t *testing.T, f func() string) {
+// settled waits until f has nothing to complain of.
+func settled(t *testing.T, f func() string) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for why := f(); why != ""; why = f() {
@@ -104,7 +104,7 @@ func TestCreateNameOnSeveralHosts(t *testing.T) {
 	}
 	e.stop(ctx, one)
 	e.networkRemove(ctx, a) // the one that made it
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	w.mustHaveNothing()
 	other.stop(ctx, two)
 	again := mustStart(t, other, b, "e3", "")
@@ -112,7 +112,7 @@ func TestCreateNameOnSeveralHosts(t *testing.T) {
 	c, err := e.networkWith(ctx, "n3", create("blue"), blue)
 	operator{w}.check(err)
 	other.networkRemove(ctx, b)
-	eventually(t, func() string { return pendingOf(other.w) })
+	settled(t, func() string { return pendingOf(other.w) })
 	k := mustStart(t, e, c, "e4", "")
 	e.stop(ctx, k)
 	e.networkRemove(ctx, c)
@@ -200,7 +200,7 @@ func TestCreateNameWhileAnotherLeaves(t *testing.T) {
 		if t.Failed() {
 			t.FailNow()
 		}
-		eventually(t, func() string { return pendingOf(leaver.w) })
+		settled(t, func() string { return pendingOf(leaver.w) })
 		k := mustStart(t, joiner, next, "e1", "")
 		joiner.stop(ctx, k)
 		have, leaver, joiner = next, joiner, leaver
@@ -236,11 +236,11 @@ func TestMakerLeavesWhatOthersUse(t *testing.T) {
 	b, err := other.networkWith(ctx, "n2", network(courier.Reference{ID: string(id)}), poolSpec{cidr: "10.114.0.0/24"})
 	operator{w}.check(err)
 	e.networkRemove(ctx, a)
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	k := mustStart(t, other, b, "e1", "")
 	other.stop(ctx, k)
 	other.networkRemove(ctx, b)
-	eventually(t, func() string { return pendingOf(other.w) })
+	settled(t, func() string { return pendingOf(other.w) })
 	found, err := w.neutron.FindNetworks(ctx, courier.Reference{ID: string(id)})
 	if err != nil || len(found) != 1 || len(found[0].Tags) != 0 {
 		t.Errorf("who adopts never deletes: %+v, %v", found, err)
@@ -278,7 +278,7 @@ func TestOneSubnetForManyHosts(t *testing.T) {
 			k := mustStart(t, engines[i], nets[i], "e1", "")
 			engines[i].stop(ctx, k)
 			engines[i].networkRemove(ctx, nets[i])
-			eventually(t, func() string { return pendingOf(engines[i].w) })
+			settled(t, func() string { return pendingOf(engines[i].w) })
 		}
 		if subnets, err := w.neutron.SubnetsOfNetwork(ctx, net.ID); err != nil || len(subnets) != 0 {
 			t.Fatalf("round %d: left %v, %v", round, subnets, err)

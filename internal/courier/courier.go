@@ -26,6 +26,14 @@ type Options struct {
 	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
 	EnableDHCP     bool   // enable_dhcp of the subnets
 	CompatTags     bool   // write the Python Kuryr's tags too
+	// VIFPluggingIsFatal has a Join fail whose port does not become ACTIVE.
+	VIFPluggingIsFatal bool
+	// VIFPluggingTimeout is how long a Join waits for that. 0: as long as its call may take.
+	VIFPluggingTimeout time.Duration
+	ExposePorts        bool // Expose has an effect
+	// ForwardFrom is the address of the floating IP from which published ports
+	// are forwarded. The zero Addr: they are not.
+	ForwardFrom netip.Addr
 	// LostFor is how long a request to Neutron whose answer was lost may still
 	// take effect, and is looked for. 0: two minutes.
 	LostFor time.Duration
@@ -44,13 +52,21 @@ type Courier struct {
 	networks    map[EngineNetworkID]*network
 	attachments map[string]*attachment // by intent
 	endpoints   map[EndpointID]*attachment
-	removing    map[*life]string // the last error of each removal under way, "" before there is one
-	poolsMoved  chan struct{}    // closed and replaced when a pool is claimed or released
-	departed    chan struct{}    // closed and replaced when an attachment is gone
+	exposed     map[string]*exposedGroup // by intent
+	exposers    map[*attachment]*exposer // those at work
+	unguarded   map[NetworkID]bool       // networks that the log has told to be without port security
+	removing    map[*life]string         // the last error of each removal under way, "" before there is one
+	poolsMoved  chan struct{}            // closed and replaced when a pool is claimed or released
+	departed    chan struct{}            // closed and replaced when an attachment is gone
 	// releases are what Detach gave up and the engine has still to release
 	// itself: the next ReleaseAddress of one means the attachment that is gone,
 	// not the one that has the address now.
 	releases map[heldAddress]time.Time
+
+	waiters   map[*waiter]bool // for ports to become ACTIVE; those that are not decided
+	looking   bool             // somebody asks Neutron for their ports
+	lookErr   error            // why Neutron did not answer the last time
+	newWaiter chan struct{}    // wakes who asks; capacity 1
 
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup
@@ -91,10 +107,15 @@ func New(n Needs, o Options) *Courier {
 		networks:    map[EngineNetworkID]*network{},
 		attachments: map[string]*attachment{},
 		endpoints:   map[EndpointID]*attachment{},
+		exposed:     map[string]*exposedGroup{},
+		exposers:    map[*attachment]*exposer{},
+		unguarded:   map[NetworkID]bool{},
 		removing:    map[*life]string{},
 		poolsMoved:  make(chan struct{}),
 		departed:    make(chan struct{}),
 		releases:    map[heldAddress]time.Time{},
+		waiters:     map[*waiter]bool{},
+		newWaiter:   make(chan struct{}, 1),
 		cutting:     make(chan struct{}, 1),
 		kernelSlots: make(chan struct{}, kernelSlots),
 		cloudSlots:  make(chan struct{}, cloudSlots),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,6 +191,24 @@ func (e *engine) startWith(ctx context.Context, n *engineNetwork, endpoint, mac 
 	return k, nil
 }
 
+// expose is what follows Join on the network with the container's way out. It
+// waits until the ports are open or, as a rule, something has been broken.
+func (e *engine) expose(ctx context.Context, k *container, ports ...courier.PortRange) error {
+	if k == nil {
+		return nil
+	}
+	if _, err := e.c().Expose(ctx, k.network.id, k.endpoint, courier.Exposure{Ports: courier.NewPortSet(ports...)}); err != nil {
+		e.c().Leave(ctx, k.network.id, k.endpoint)
+		e.c().Detach(ctx, k.network.id, k.endpoint)
+		e.releaseAddresses(ctx, k)
+		return err
+	}
+	for deadline := time.Now().Add(3 * time.Second); e.w.c.Exposing() > 0 && !e.w.breaker.broken() && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
 func (e *engine) releaseAddresses(ctx context.Context, k *container) {
 	for i, a := range k.held {
 		e.c().ReleaseAddress(ctx, k.network.pools[i].id, a)
@@ -200,6 +219,7 @@ func (e *engine) stop(ctx context.Context, k *container) {
 	if k == nil {
 		return
 	}
+	e.c().Conceal(ctx, k.network.id, k.endpoint)
 	e.c().Leave(ctx, k.network.id, k.endpoint)
 	e.c().Detach(ctx, k.network.id, k.endpoint)
 	e.releaseAddresses(ctx, k)
@@ -210,7 +230,7 @@ func (e *engine) stop(ctx context.Context, k *container) {
 func neutronObjects(t *testing.T, s *embedded.Server) []string {
 	t.Helper()
 	var out []string
-	for _, kind := range []string{"networks", "subnets", "subnetpools", "ports"} {
+	for _, kind := range []string{"networks", "subnets", "subnetpools", "ports", "security-groups"} {
 		rec := httptest.NewRecorder()
 		s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/v2.0/"+kind, nil))
 		if rec.Code != http.StatusOK {
@@ -223,7 +243,10 @@ func neutronObjects(t *testing.T, s *embedded.Server) []string {
 		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range body[kind] {
+		for _, o := range body[strings.ReplaceAll(kind, "-", "_")] {
+			if kind == "security-groups" && o.Name == "default" {
+				continue
+			}
 			if kind == "subnetpools" && (o.Name == "kuryr" || o.Name == "kuryr6") {
 				for _, tag := range o.Tags {
 					out = append(out, "tag "+tag+" on subnetpool "+o.Name)
@@ -244,6 +267,11 @@ func dual(i int) []poolSpec {
 	}
 }
 
+var (
+	web = courier.PortRange{Protocol: courier.TCP, First: 80, Last: 80}
+	dns = courier.PortRange{Protocol: courier.UDP, First: 53, Last: 53}
+)
+
 // story is a day in the life of an engine. Whatever fails, it goes on as
 // Docker would. It returns what the engine still knows at the end: nothing.
 func story(ctx context.Context, e *engine) error {
@@ -260,6 +288,7 @@ func story(ctx context.Context, e *engine) error {
 	if a != nil {
 		k, err := e.start(ctx, a, "e1", "")
 		note(err)
+		note(e.expose(ctx, k, web))
 		fixed, err := e.start(ctx, a, "e2", "02:00:00:00:00:02", "10.31.0.50", "fd00:31::50")
 		note(err)
 		e.stop(ctx, fixed)
@@ -271,6 +300,7 @@ func story(ctx context.Context, e *engine) error {
 	if b != nil {
 		k, err := e.start(ctx, b, "e4", "")
 		note(err)
+		note(e.expose(ctx, k, web, dns))
 		e.stop(ctx, k)
 	}
 	for _, n := range e.networks {
@@ -279,8 +309,8 @@ func story(ctx context.Context, e *engine) error {
 	return errors.Join(failures...)
 }
 
-func storyWorld(t *testing.T) (*world, *engine, context.Context) {
-	w := newWorld(t)
+func storyWorld(t *testing.T, adjust ...func(*embedded.Options)) (*world, *engine, context.Context) {
+	w := newWorld(t, adjust...)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	return w, &engine{w: w}, ctx

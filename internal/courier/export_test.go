@@ -11,3 +11,17 @@ func (c *Courier) ExpireAt(now time.Time) {
 		c.removeLater(context.Background(), e)
 	}
 }
+
+// Exposing counts the attachments whose exposed ports are being seen to.
+func (c *Courier) Exposing() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.exposers)
+}
+
+// HadPythonKuryr has an attachment be one that the Python Kuryr made.
+func (c *Courier) HadPythonKuryr(id EndpointID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endpoints[id].rec.Exposed.Python = true
+}

@@ -21,6 +21,12 @@ type (
 	SecurityGroupID string
 	// QoSPolicyID is a Neutron QoS policy's.
 	QoSPolicyID string
+	// SecurityGroupRuleID is a rule's of a security group.
+	SecurityGroupRuleID string
+	// FloatingIPID is a Neutron floating IP's.
+	FloatingIPID string
+	// PortForwardingID is a port forwarding's of a floating IP.
+	PortForwardingID string
 )
 
 // Identifiers that come from, or are given to, a container engine.

@@ -156,7 +156,7 @@ func TestSwitchOverWhileNeutronIsAway(t *testing.T) {
 	_ = e
 	w.neutronAway(false)
 	w.restart()
-	eventually(t, func() string { return strings.Join(w.left(), " ") })
+	settled(t, func() string { return strings.Join(w.left(), " ") })
 }
 
 // TestSwitchOverOfWhatWasThereBefore: the Python Kuryr's tags go, and nothing else.
@@ -178,7 +178,7 @@ func TestSwitchOverOfWhatWasThereBefore(t *testing.T) {
 	e.stop(ctx, p.container(n, pyEP, mine))
 	e.stop(ctx, own)
 	e.networkRemove(ctx, n)
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	if now := p.show(); unrevised(now) != unrevised(before) {
 		t.Errorf("before:\n%s\nnow:\n%s", before, now)
 	}
@@ -202,7 +202,7 @@ func TestSwitchOverOfOneNetworkOnManyHosts(t *testing.T) {
 	n := p.engineNetwork(pyNet)
 	e.stop(ctx, p.container(n, pyEP, p.start(pyEP, true)))
 	e.networkRemove(ctx, n)
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	if now := p.show(); unrevised(now) != unrevised(before) {
 		t.Errorf("before:\n%s\nnow:\n%s", before, now)
 	}
@@ -222,7 +222,7 @@ func TestInheritedReservation(t *testing.T) {
 	for _, a := range []courier.Port{port, vm, running} {
 		p.check(w.c.ReleaseAddress(ctx, n.pools[0].id, a.FixedIPs[0].Address))
 	}
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	for name, x := range map[string]struct {
 		id   courier.PortID
 		left int
@@ -253,7 +253,7 @@ func TestNothingIsInheritedUnasked(t *testing.T) {
 	w.c.ReleasePool(ctx, "01234567-89ab-4def-8123-456789abcdef")
 	w.restart()
 	w.c.ExpireAt(farFuture())
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	p.same(before)
 	if len(w.kernel.left()) != 2 {
 		t.Errorf("in the kernel: %v", w.kernel.left())
@@ -307,7 +307,7 @@ func TestCompatTags(t *testing.T) {
 	}
 	e2.networkRemove(ctx, own)
 	e2.networkRemove(ctx, shared)
-	eventually(t, func() string { return pendingOf(fresh) })
+	settled(t, func() string { return pendingOf(fresh) })
 	if now := o.show(); unrevised(now) != unrevised(before) {
 		t.Errorf("before:\n%s\nnow:\n%s", before, now)
 	}

@@ -21,6 +21,9 @@ func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint En
 	if err := c.save(ctx, noted, a); err != nil {
 		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+n.rec.Name, err)
 	}
+	if err := c.open(ctx, a); err != nil {
+		return Joined{}, because("join endpoint "+endpoint.Short(), "to network "+n.rec.Name, err)
+	}
 	routes, gateways := c.routes(ctx, n, rec)
 	return Joined{Link: ContainerEnd(rec.Port), Gateways: gateways, Routes: routes}, nil
 }
@@ -100,7 +103,11 @@ func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint E
 	}
 	c.mu.Lock()
 	a.rec.Joined, a.rec.Touched = false, time.Now()
+	news := a.rec.expose(Exposure{})
 	c.mu.Unlock()
+	if news {
+		c.startExposing(a)
+	}
 	return because("leave with endpoint "+endpoint.Short(), "network "+network.Short(), c.save(ctx, noted, a))
 }
 

@@ -18,6 +18,9 @@ type Neutron interface {
 	Ports
 	Tags
 	Policies
+	Agents
+	SecurityGroups
+	PortForwardings
 }
 
 // The Find methods look for what a user named: only what belongs to Kuryr's
@@ -68,6 +71,49 @@ type Ports interface {
 	DeletePort(context.Context, PortID) error
 	PortsByMark(context.Context, Mark) ([]Port, error)
 	FindPorts(context.Context, PortQuery) ([]Port, error)
+	// PortStatuses returns the status of those of the ports that exist, in one
+	// request for many.
+	PortStatuses(context.Context, []PortID) (map[PortID]string, error)
+}
+
+// Agents of Neutron.
+type Agents interface {
+	// AgentsOfHost returns none, too, where policy hides them.
+	AgentsOfHost(ctx context.Context, host string) ([]Agent, error)
+}
+
+// Agent is a process that plugs or serves ports on a host, as Neutron sees it.
+type Agent struct {
+	Type      string // "Open vSwitch agent", "OVN Controller agent" ...
+	Alive     bool
+	Heartbeat time.Time // the last; zero: not known
+}
+
+// SecurityGroups of Neutron, and which of them ports have.
+type SecurityGroups interface {
+	// CreateSecurityGroup makes a group. Neutron gives it rules of its own,
+	// which the answer has.
+	CreateSecurityGroup(context.Context, SecurityGroupSpec) (SecurityGroup, error)
+	// DeleteSecurityGroup answers Conflict while a port has the group.
+	DeleteSecurityGroup(context.Context, SecurityGroupID) error
+	SecurityGroupsByName(context.Context, string) ([]SecurityGroup, error)
+	// OpenPorts makes rules that let everybody in, all or none: Conflict when
+	// there is one of them already.
+	OpenPorts(context.Context, SecurityGroupID, []Opening, Mark) error
+	DeleteSecurityGroupRule(context.Context, SecurityGroupRuleID) error
+	PortSecurity(context.Context, PortID) (PortSecurity, error)
+	// SetSecurityGroups changes a port's groups, unless the port has changed
+	// since its PortSecurity was read: Conflict then.
+	SetSecurityGroups(context.Context, PortSecurity, []SecurityGroupID) error
+}
+
+// PortForwardings of Neutron: from a floating IP, through a router.
+type PortForwardings interface {
+	FloatingIPsByAddress(context.Context, netip.Addr) ([]FloatingIPID, error)
+	// PortForwardingsOf returns those from a floating IP to a port.
+	PortForwardingsOf(context.Context, FloatingIPID, PortID) ([]PortForwarding, error)
+	CreatePortForwarding(context.Context, FloatingIPID, PortForwardingSpec) error
+	DeletePortForwarding(context.Context, FloatingIPID, PortForwardingID) error
 }
 
 // Tags of networks, subnets, subnetpools and ports.
@@ -240,12 +286,6 @@ type AddressPair struct {
 	MAC       MAC          `json:"mac,omitzero"` // the zero MAC: the port's
 }
 
-// SecurityGroup is a Neutron security group.
-type SecurityGroup struct {
-	ID   SecurityGroupID
-	Name string
-}
-
 // QoSPolicy is a Neutron QoS policy.
 type QoSPolicy struct {
 	ID   QoSPolicyID
@@ -288,6 +328,68 @@ type PortUpdate struct {
 	Revision *int
 }
 
+// SecurityGroup is a Neutron security group.
+type SecurityGroup struct {
+	ID          SecurityGroupID
+	Name        string
+	Project     string // which owns it
+	Description string // Kuryr's mark, or a person's words
+	Created     time.Time
+	Rules       []SecurityGroupRule
+}
+
+// SecurityGroupSpec asks for a security group.
+type SecurityGroupSpec struct {
+	Name    string
+	Project string // "": that of Kuryr's credentials
+	Mark    Mark
+}
+
+// SecurityGroupRule is a rule of a security group.
+type SecurityGroupRule struct {
+	ID          SecurityGroupRuleID
+	Description string  // Kuryr's mark, or a person's words
+	Opens       Opening // the zero value: it permits something else
+}
+
+// Opening lets packets of a family in, from everybody.
+type Opening struct {
+	Family Family
+	Ports  PortRange
+}
+
+// PortSecurity says what guards a port.
+type PortSecurity struct {
+	Port     PortID
+	Project  string // which owns the port
+	Enabled  bool   // without it packets pass whatever the groups say
+	Groups   []SecurityGroupID
+	Revision int
+}
+
+// Forwarding leads what comes for one port of an address to another of a
+// container's.
+type Forwarding struct {
+	Protocol Protocol `json:"protocol"`
+	External uint16   `json:"external"` // the floating IP's
+	Internal uint16   `json:"internal"` // the container's
+}
+
+// PortForwarding is a port forwarding of a floating IP.
+type PortForwarding struct {
+	ID          PortForwardingID
+	Description string     // Kuryr's mark, or a person's words
+	Forwarding  Forwarding // the zero value: a range of ports
+}
+
+// PortForwardingSpec asks for a port forwarding.
+type PortForwardingSpec struct {
+	Port       PortID
+	Address    netip.Addr // of the port
+	Forwarding Forwarding
+	Mark       Mark
+}
+
 // Linker makes the kernel's interfaces. All methods are idempotent.
 type Linker interface {
 	// Create makes the pair, both ends down, in the host's namespace, with
@@ -317,6 +419,10 @@ type Binder interface {
 	// Check tells whether a port with this binding can be plugged here, before
 	// anything is made. Unbound, failed and unknown types are refused.
 	Check(PortID, Binding) error
+	// FailsOpen tells whether a port with this binding passes frames before
+	// its security groups are in force: its link stays closed until Neutron
+	// reports it ACTIVE.
+	FailsOpen(Binding) bool
 	// Bind plugs the host's end of the link. Idempotent.
 	Bind(context.Context, Plug) error
 	// Unbind undoes Bind, and removes what no other port uses any more.
@@ -332,6 +438,8 @@ type Plug struct {
 	MTU     int
 	HostEnd string
 	Binding Binding
+	Device  string // device_id: what the port is for
+	Mark    Mark
 }
 
 // Journal keeps what this host owns, durably. The courier writes an entry
@@ -349,7 +457,7 @@ type Journal interface {
 
 // Entry is one record of the journal. Nil Data forgets it.
 type Entry struct {
-	Kind string // "pool", "network", "attachment"
+	Kind string // "pool", "network", "attachment", "exposed"
 	ID   string
 	Data []byte // JSON
 }

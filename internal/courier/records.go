@@ -45,9 +45,10 @@ const (
 	kindPool       = "pool"
 	kindNetwork    = "network"
 	kindAttachment = "attachment"
+	kindExposed    = "exposed"
 )
 
-// life is what pools, networks and attachments have in common.
+// life is what pools, networks, attachments and exposed groups have in common.
 type life struct {
 	op   sync.Mutex    // held by whoever works on it: one step at a time
 	disk sync.Mutex    // held while its record goes to the journal: records arrive in order
@@ -63,7 +64,7 @@ func newLife() life {
 
 func (l *life) base() *life { return l }
 
-// entity is a pool, network or attachment.
+// entity is a pool, network, attachment or exposed group.
 type entity interface {
 	base() *life
 	key() (kind, intent string)
@@ -180,6 +181,7 @@ type attachmentRecord struct {
 	Binding   Binding         `json:"binding,omitzero"`
 	Endpoint  EndpointID      `json:"endpoint,omitempty"`
 	Linked    bool            `json:"linked,omitempty"` // a link has been, or is about to be, made
+	Closed    bool            `json:"closed,omitempty"` // the link is down until the port is ACTIVE
 	Joined    bool            `json:"joined,omitempty"`
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`
@@ -187,6 +189,8 @@ type attachmentRecord struct {
 	Host      string          `json:"former_host,omitempty"` // an adopted port's, before it was ours
 	Python    bool            `json:"python,omitempty"`      // the Python Kuryr's tags are on the port
 	Inherited bool            `json:"inherited,omitempty"`   // the Python Kuryr made it
+	Exposed   exposedRecord   `json:"exposed,omitzero"`
+	Forwarded forwardedRecord `json:"forwarded,omitzero"`
 	Touched   time.Time       `json:"touched"`
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
@@ -233,8 +237,10 @@ func (r *attachmentRecord) take(p Port, n *network) {
 	r.Addresses = addresses
 }
 
-func (r attachmentRecord) plug() Plug {
-	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding}
+// plugOf is all that a Binder needs to plug the link, and to unplug it.
+func (c *Courier) plugOf(r attachmentRecord) Plug {
+	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding,
+		Device: string(r.Endpoint), Mark: c.mark(r.Intent)}
 }
 
 // durability says what a record must survive.

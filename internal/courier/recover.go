@@ -37,11 +37,21 @@ func (c *Courier) Start(ctx context.Context) error {
 		}
 	}
 	doomed, halfDone := c.toRemove()
+	var closed []*attachment
+	for _, a := range c.attachments {
+		if a.rec.State == attached && a.rec.Joined && a.rec.Closed {
+			closed = append(closed, a)
+		}
+	}
 	c.mu.Unlock()
 	c.discard(halfDone...)
 	for _, e := range doomed {
 		c.startRemoval(e)
 	}
+	for _, a := range closed {
+		c.openLater(a)
+	}
+	c.resumeExposing()
 	c.background.Go(c.expiry)
 	return nil
 }
@@ -76,6 +86,13 @@ func (c *Courier) load(e Entry) error {
 		if a.rec.Endpoint != "" {
 			c.endpoints[a.rec.Endpoint] = a
 		}
+	case kindExposed:
+		g := &exposedGroup{life: newLife()}
+		if err := json.Unmarshal(e.Data, &g.rec); err != nil {
+			return err
+		}
+		g.touched = time.Now()
+		c.exposed[g.rec.Intent] = g
 	default:
 		return fmt.Errorf("unknown kind of entry %q", e.Kind)
 	}
@@ -122,6 +139,14 @@ func (c *Courier) toRemove() (doomed, halfDone []entity) {
 			sort(p, p.rec.State)
 		}
 	}
+	for _, g := range c.exposed {
+		if g.rec.State == creating {
+			g.rec.Unanswered = now // its ports ask for it again, or it expires
+		}
+		if g.rec.State == removing {
+			doomed = append(doomed, g)
+		}
+	}
 	return doomed, halfDone
 }
 
@@ -140,6 +165,7 @@ func (c *Courier) expired(now time.Time) []entity {
 	defer c.mu.Unlock()
 	old := c.expiredAttachments(now)
 	old = append(old, c.expiredPools(now)...)
+	old = append(old, c.expiredGroups(now)...)
 	for _, e := range old {
 		e.enter(removing)
 	}

@@ -151,6 +151,8 @@ func (c *Courier) tryRemoval(e entity) error {
 		return c.eraseAttachment(ctx, e)
 	case *network:
 		return c.eraseNetwork(ctx, e)
+	case *exposedGroup:
+		return c.eraseGroup(ctx, e)
 	default:
 		return c.erasePool(ctx, e.(*pool))
 	}
@@ -277,7 +279,7 @@ func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 		return err
 	}
 	defer func() { <-c.kernelSlots }()
-	p := r.plug()
+	p := c.plugOf(r)
 	if r.Inherited {
 		if err := c.Linker.Adopt(ctx, p.HostEnd, c.mark(r.Intent).String()); err != nil {
 			return err
@@ -321,6 +323,11 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 			ids = append(ids, p.ID)
 		}
 	}
+	if r.Exposed.Python && r.Port != "" {
+		if err := c.erasePythonGroup(ctx, r.Port); err != nil {
+			return err
+		}
+	}
 	for _, id := range ids {
 		if err := c.Neutron.DeletePort(ctx, id); err != nil && KindOf(err) != NotFound {
 			return err
@@ -343,6 +350,7 @@ func (c *Courier) dropAttachment(a *attachment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.attachments, a.rec.Intent)
+	c.pokeExposer(a)
 	if c.endpoints[a.rec.Endpoint] == a {
 		delete(c.endpoints, a.rec.Endpoint)
 	}

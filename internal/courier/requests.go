@@ -100,6 +100,8 @@ type AttachmentInfo struct {
 	Link      string          `json:"link,omitempty"` // the host's end
 	State     string          `json:"state"`          // reserved, attaching, attached, removing
 	Published int             `json:"published_ports,omitempty"`
+	Forwarded int             `json:"forwarded_ports,omitempty"` // of those, from a floating IP
+	Exposed   string          `json:"exposed_ports,omitempty"`   // "tcp/80,443 udp/53"
 }
 
 // NetworkInfo is a network as Status tells it.
@@ -131,4 +133,10 @@ type Status struct {
 	// kernel; LastError is why the latest of them has to be tried again.
 	Pending   int    `json:"pending_removals"`
 	LastError string `json:"last_error,omitempty"`
+	// Unexposed counts attachments whose exposed or published ports are not as
+	// they should be yet; ExposeError is why it is tried again for one of them.
+	Unexposed   int    `json:"pending_exposures,omitempty"`
+	ExposeError string `json:"expose_error,omitempty"`
+	// Unguarded counts attachments with exposed ports, but no port security.
+	Unguarded int `json:"exposed_without_port_security,omitempty"`
 }

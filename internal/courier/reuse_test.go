@@ -54,7 +54,7 @@ func (o operator) show() string {
 // same waits until Neutron is again as it was.
 func (o operator) same(before string) {
 	o.w.t.Helper()
-	eventually(o.w.t, func() string {
+	settled(o.w.t, func() string {
 		if now := o.show(); now != before {
 			return "before:\n" + before + "\nnow:\n" + now
 		}
@@ -114,7 +114,7 @@ func TestNewSubnetOnAdoptedNetwork(t *testing.T) {
 	}
 	e.stop(ctx, k)
 	e.networkRemove(ctx, n)
-	eventually(t, func() string { return pendingOf(w) })
+	settled(t, func() string { return pendingOf(w) })
 	if now := o.show(); unrevised(now) != unrevised(before) { // the network's counts its subnets' changes
 		t.Errorf("before:\n%s\nnow:\n%s", before, now)
 	}
@@ -266,7 +266,7 @@ func TestNamedSubnetPool(t *testing.T) {
 	for _, n := range []*engineNetwork{free, wished, later} {
 		e.networkRemove(ctx, n)
 	}
-	eventually(t, func() string { return strings.Join(neutronObjects(t, w.server)[1:], " ") })
+	settled(t, func() string { return strings.Join(neutronObjects(t, w.server)[1:], " ") })
 	now := operator{w}.show()
 	if strings.Count(now, "\n") != strings.Count(before, "\n") || strings.Contains(now, "tags [") && !strings.Contains(before, "tags [") {
 		t.Errorf("left:\n%s", now)
@@ -337,13 +337,13 @@ func TestExistingPort(t *testing.T) {
 		o.returned(port)
 	}
 	e.networkRemove(ctx, n)
-	eventually(t, func() string { return w.c.Status().LastError })
+	settled(t, func() string { return w.c.Status().LastError })
 }
 
 // returned waits until a port is as it was, but for its revision.
 func (o operator) returned(p courier.Port) {
 	o.w.t.Helper()
-	eventually(o.w.t, func() string {
+	settled(o.w.t, func() string {
 		found, err := o.w.neutron.FindPorts(o.w.t.Context(), courier.PortQuery{ID: p.ID})
 		o.check(err)
 		if len(found) != 1 {
@@ -428,7 +428,7 @@ func TestEndpointsCostTheSameOnAdoptedNetworks(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, x.want)
 		}
 		e.stop(ctx, k)
-		eventually(t, func() string { return pendingOf(w) })
+		settled(t, func() string { return pendingOf(w) })
 		if got := w.breaker.neutronCalls(); got[len(got)-1] != "delete port" || len(got) != strings.Count(x.want, ",")+2 {
 			t.Errorf("%s: in all %v", name, got)
 		}

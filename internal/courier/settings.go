@@ -51,7 +51,8 @@ func (c *Courier) securityGroups(ctx context.Context, refs []Reference) ([]Secur
 		var meant []SecurityGroup
 		for _, g := range found {
 			fits := r.ID != "" && string(g.ID) == r.ID || r.ID == "" && g.Name == r.Name
-			if fits && !slices.Contains(meant, g) { // it may have been found by name and by ID
+			known := slices.ContainsFunc(meant, func(m SecurityGroup) bool { return m.ID == g.ID }) // found by name and by ID
+			if fits && !known {
 				meant = append(meant, g)
 			}
 		}

@@ -57,7 +57,7 @@ func TestPortSettings(t *testing.T) {
 	}, poolSpec{cidr: "10.130.0.0/24"})
 	operator{w}.check(err)
 	w.restart() // the settings are in the journal
-	if found := request(t, w.server, "GET", "/v2.0/networks?qos_policy_id="+slow+"&mtu=1400", ""); !strings.Contains(found, "kuryr-net-n1") {
+	if found := request(t, w.server, "GET", "/v2.0/networks?name=kuryr-net-n1&mtu=1400", ""); !strings.Contains(found, `"qos_policy_id":"`+slow) {
 		t.Errorf("the network: %s", found)
 	}
 	for name, x := range map[string]struct {
@@ -84,10 +84,14 @@ func TestPortSettings(t *testing.T) {
 				}
 			}
 			e.stop(ctx, k)
-			eventually(t, func() string { return pendingOf(w) })
+			settled(t, func() string { return pendingOf(w) })
 		}
 	}
 	e.networkRemove(ctx, n)
+	settled(t, func() string { return pendingOf(w) })
+	for _, group := range []string{web, db} { // ours to delete, not Kuryr's
+		request(t, w.server, "DELETE", "/v2.0/security-groups/"+group, "")
+	}
 	w.mustEmpty()
 }
 
@@ -116,7 +120,7 @@ func TestBadPortSettings(t *testing.T) {
 				t.Errorf("%v does not say %s", err, word)
 			}
 		}
-		eventually(t, func() string { return pendingOf(w) })
+		settled(t, func() string { return pendingOf(w) })
 		if len(w.c.Status().Attachments) > 0 {
 			t.Errorf("left: %+v", w.c.Status().Attachments)
 		}

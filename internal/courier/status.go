@@ -15,6 +15,12 @@ func (c *Courier) Status() Status {
 			s.LastError = why
 		}
 	}
+	for a, x := range c.exposers {
+		if x.trouble != "" && a.rec.State == attached {
+			s.Unexposed++
+			s.ExposeError = x.trouble
+		}
+	}
 	for _, n := range c.networks {
 		info := NetworkInfo{ID: n.rec.ID, Neutron: n.rec.Neutron, Name: n.rec.Name, MTU: n.rec.MTU,
 			Internal: n.rec.Internal, Origin: n.rec.Origin.String(), State: string(n.rec.State)}
@@ -28,6 +34,9 @@ func (c *Courier) Status() Status {
 	}
 	for _, a := range c.attachments {
 		s.Attachments = append(s.Attachments, a.rec.info())
+		if a.rec.Exposed.Unguarded {
+			s.Unguarded++
+		}
 	}
 	slices.SortFunc(s.Networks, func(a, b NetworkInfo) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(s.Pools, func(a, b PoolInfo) int { return cmp.Compare(a.ID, b.ID) })
@@ -39,7 +48,8 @@ func (c *Courier) Status() Status {
 
 func (r attachmentRecord) info() AttachmentInfo {
 	i := AttachmentInfo{Network: r.Network, Endpoint: r.Endpoint, Port: r.Port, MAC: r.MAC, Addresses: r.addresses(),
-		VIFType: r.Binding.VIFType, State: string(r.State), Published: r.Published}
+		VIFType: r.Binding.VIFType, State: string(r.State), Published: r.Published,
+		Forwarded: len(r.Forwarded.Want), Exposed: r.Exposed.Ports.String()}
 	if r.Linked {
 		i.Link = HostEnd(r.Port)
 	}

@@ -37,13 +37,20 @@ type world struct {
 	breaker *breaker
 	journal *journal.Journal
 	c       *courier.Courier
-	before  string // what an operator has made: it is to stay as it is
+	before  string                 // what an operator has made: it is to stay as it is
+	change  func(*courier.Options) // before a courier starts; may be nil
+
+	forwardFrom netip.Addr
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, adjust ...func(*embedded.Options)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), kernel: newKernel(), breaker: &breaker{}}
-	server, err := embedded.Open(embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, Enforce: true, MTU: 1500, Log: quiet})
+	o := embedded.Options{StateDir: filepath.Join(w.dir, "neutron"), Host: testHost, MTU: 1500, Enforce: true, Log: quiet}
+	for _, f := range adjust {
+		f(&o)
+	}
+	server, err := embedded.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +69,7 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	w.options = courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-		LostFor: time.Second, Log: quiet}
+		ExposePorts: true, LostFor: time.Second, Log: quiet}
 	w.start()
 	t.Cleanup(w.halt)
 	return w
@@ -87,12 +94,17 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.journal = j
+	o := w.options
+	o.ForwardFrom = w.forwardFrom
+	if w.change != nil {
+		w.change(&o)
+	}
 	w.c = courier.New(
 		courier.Needs{
 			Neutron: brokenNeutron{w.neutron, w.breaker}, Linker: brokenLinker{w.kernel, w.breaker},
 			Binder: brokenBinder{w.kernel, w.breaker}, Journal: brokenJournal{j, w.breaker},
 		},
-		w.options)
+		o)
 	if err := w.c.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -169,6 +181,7 @@ type kernel struct {
 	bound map[string]courier.NetworkID
 
 	lenient bool // takes every vif_type
+	open    bool // the layer 2 fails open
 }
 
 func newKernel() *kernel {
@@ -227,10 +240,22 @@ func (k *kernel) Delete(_ context.Context, l string) error {
 }
 
 func (k *kernel) Check(p courier.PortID, b courier.Binding) error {
+	if b.VIFType == "binding_failed" && !k.lenient {
+		return &courier.Error{Kind: courier.Conflict, Op: "plug port", Subject: string(p), Public: "failed to bind", Hint: "the binder's"}
+	}
 	if b.VIFType != "bridge" && !k.lenient {
 		return &courier.Error{Kind: courier.Unsupported, Op: "plug port", Subject: string(p), Public: "vif_type " + b.VIFType}
 	}
 	return nil
+}
+
+func (k *kernel) FailsOpen(courier.Binding) bool { return k.open }
+
+// isUp tells whether an attachment's link is open.
+func (k *kernel) isUp(link string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.up[link]
 }
 
 func (k *kernel) Bind(_ context.Context, p courier.Plug) error {
@@ -270,8 +295,9 @@ type breaker struct {
 	away  bool // Neutron does not answer
 	breakage
 
-	hold map[string]time.Duration // how long calls of a name wait before their effect
-	mull map[string]time.Duration // and how long their answers take from there
+	called map[string]int           // how often, by name
+	hold   map[string]time.Duration // how long calls of a name wait before their effect
+	mull   map[string]time.Duration // and how long their answers take from there
 }
 
 func (b *breaker) arm(nth int, m breakage) {
@@ -294,6 +320,7 @@ func (b *breaker) neutronCalls() []string {
 	defer b.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(b.names), func(what string) bool { return !isNeutron(what) })
 }
+func (b *breaker) calledFor(what string) int { b.mu.Lock(); defer b.mu.Unlock(); return b.called[what] }
 
 // isNeutron tells whether a call may take effect after its caller has gone.
 func isNeutron(what string) bool {
@@ -304,6 +331,10 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.mu.Lock()
 	b.calls++
 	b.names = append(b.names, what)
+	if b.called == nil {
+		b.called = map[string]int{}
+	}
+	b.called[what]++
 	hit := b.nth != 0 && b.calls == b.nth
 	dead, late, after := b.dead || b.away && isNeutron(what), b.late, b.after
 	hold, mull := b.hold[what], b.mull[what]

@@ -23,7 +23,7 @@ type Status struct {
 // NeutronStatus tells which Neutron is used.
 type NeutronStatus struct {
 	Kind     string `json:"kind"`               // "embedded" or "real"
-	Endpoint string `json:"endpoint,omitempty"` // "": in process only
+	Endpoint string `json:"endpoint,omitempty"` // "": in process only, or not known yet
 }
 
 // admin serves the admin API.
@@ -62,11 +62,14 @@ func (d *daemon) status(w http.ResponseWriter, r *http.Request) {
 		Version:   d.opt.Version,
 		Host:      d.cfg.Host,
 		StartedAt: d.started,
-		Neutron:   NeutronStatus{Kind: d.kind, Endpoint: d.cfg.EndpointOverride},
+		Neutron:   NeutronStatus{Kind: d.kind},
 		Health:    d.conditions(r.Context()),
 		Courier:   d.courier.Status(),
 	}
-	if d.kind == "embedded" && d.cfg.NeutronListen != "" {
+	switch {
+	case d.kind == "real":
+		s.Neutron.Endpoint = d.neutron.Endpoint()
+	case d.cfg.NeutronListen != "":
 		s.Neutron.Endpoint = "http://" + d.cfg.NeutronListen
 	}
 	s.Notices = s.notices()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"kuryr/internal/link"
 	"kuryr/internal/neutron"
 	"kuryr/internal/observe"
+	"kuryr/internal/ovsdb"
 )
 
 // Options of Run.
@@ -24,6 +26,10 @@ type Options struct {
 	Log     *slog.Logger // required
 	Version string       // as the admin API tells it
 	Ready   func()       // called once, when all sockets are served; may be nil
+	// Load reads the configuration anew, for the cloud's credentials. nil: they stay.
+	Load func() (config.Config, error)
+	// Reload asks for that, and for a new token, at each value.
+	Reload <-chan os.Signal // may be nil
 }
 
 // daemon is one run. Its fields are set while it starts, by one goroutine, and
@@ -64,6 +70,9 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	defer d.halt()
 	defer d.close()
 	if err := d.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while it started
+		}
 		return err
 	}
 	return d.serve(ctx)
@@ -80,7 +89,12 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openNeutron(ctx); err != nil {
 		return err
 	}
-	binder := binding.New(d.links, binding.Options{Log: d.log})
+	switches, err := ovsdb.New(ovsdb.Options{Connection: d.cfg.OVSDBConnection, Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.onClose("the Open vSwitch database", func() error { switches.Close(); return nil })
+	binder := binding.New(d.links, binding.Options{Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
 		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},
@@ -91,11 +105,22 @@ func (d *daemon) open(ctx context.Context) error {
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
 			CompatTags:     d.cfg.CompatTags,
-			LostFor:        d.lostFor(),
-			Log:            d.log,
+			ExposePorts:    d.cfg.ProcessExternalConnectivity,
+			ForwardFrom:    forwardFrom(d.cfg),
+
+			VIFPluggingIsFatal: d.cfg.VIFPluggingIsFatal,
+			VIFPluggingTimeout: d.cfg.VIFPluggingTimeout,
+			LostFor:            d.lostFor(),
+			Log:                d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	return d.courier.Start(ctx)
+}
+
+// forwardFrom is the address of the floating IP, checked already; or none.
+func forwardFrom(cfg config.Config) netip.Addr {
+	a, _ := netip.ParseAddr(cfg.PortForwardingIP)
+	return a
 }
 
 // openState takes the state directory for this process alone.

@@ -109,7 +109,7 @@ func (h *host) nothingLeft(p *process) {
 	if entries, err := j.Load(h.t.Context()); err != nil || len(entries) > 0 {
 		h.t.Errorf("journal: %v, %v", entries, err)
 	}
-	if h.cfg.AuthType == "" {
+	if !h.cfg.Cloud.Real() {
 		h.emptyNeutron()
 	}
 }
@@ -185,7 +185,7 @@ func (h *host) checkAttached(p *process, s *story) {
 	if st.Version != "test" || st.Host != "h1" || st.Neutron != (NeutronStatus{Kind: "embedded", Endpoint: "http://127.0.0.1:9696"}) || time.Since(st.StartedAt) > time.Minute {
 		t.Errorf("status: %+v", st)
 	}
-	want := []string{"1 published port has no effect: networks have no router yet (docker run -p)"}
+	want := []string{"1 published port is not forwarded: networks have no router yet (docker run -p)"}
 	if d := cmp.Diff(want, st.Notices); d != "" {
 		t.Error(d)
 	}
@@ -301,7 +301,7 @@ func TestStopAnswersWhatIsInFlight(t *testing.T) {
 		neutron.Handler().ServeHTTP(w, r)
 	}))
 	p := h.start()
-	if got := p.status().Neutron; got != (NeutronStatus{Kind: "real", Endpoint: h.cfg.EndpointOverride}) {
+	if got := p.status().Neutron; got != (NeutronStatus{Kind: "real", Endpoint: h.cfg.Cloud.EndpointOverride + "/v2.0/"}) {
 		t.Errorf("neutron: %+v", got)
 	}
 	answered := make(chan error, 1)
@@ -344,15 +344,15 @@ func (h *host) serveNeutron(handler http.Handler) {
 	s := &http.Server{Handler: handler}
 	go s.Serve(l)
 	h.t.Cleanup(func() { s.Close() })
-	h.cfg.AuthType, h.cfg.EndpointOverride = "none", "http://"+l.Addr().String()
+	h.cfg.Cloud.AuthType, h.cfg.Cloud.EndpointOverride = "none", "http://"+l.Addr().String()
 }
 
 func TestUnreachableNeutronShowsInHealth(t *testing.T) {
 	h := newHost(t)
-	h.cfg.AuthType, h.cfg.EndpointOverride = "none", "http://127.0.0.1:9"
+	h.cfg.Cloud.AuthType, h.cfg.Cloud.EndpointOverride = "none", "http://127.0.0.1:9"
 	p := h.start()
 	code, body := p.get("/readyz")
-	want := "neutron: cannot reach Neutron at http://127.0.0.1:9/v2.0/: Neutron cannot be reached: dial tcp 127.0.0.1:9: connect: connection refused\n"
+	want := "neutron: cannot reach Neutron at http://127.0.0.1:9/v2.0/: not ready yet: Neutron cannot be reached: dial tcp 127.0.0.1:9: connect: connection refused\n"
 	if code != http.StatusServiceUnavailable || body != want {
 		t.Errorf("readyz: %d %s, want %s", code, body, want)
 	}

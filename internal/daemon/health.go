@@ -69,11 +69,23 @@ func (s *Status) notices() []string {
 	notices := []string{}
 	published := 0
 	for _, a := range s.Courier.Attachments {
-		published += a.Published
+		published += a.Published - a.Forwarded
 	}
 	if published > 0 {
-		notices = append(notices, fmt.Sprintf("%s no effect: networks have no router yet (docker run -p)",
-			count(published, "published port has", "published ports have")))
+		why := "a floating IP forwards them with port_forwarding_ip, those with a host's port and no host's address"
+		if s.Neutron.Kind == "embedded" {
+			why = "networks have no router yet"
+		}
+		notices = append(notices, fmt.Sprintf("%s not forwarded: %s (docker run -p)",
+			count(published, "published port is", "published ports are"), why))
+	}
+	if n := s.Courier.Unguarded; n > 0 {
+		notices = append(notices, fmt.Sprintf("%s exposed ports that need no opening: port security is off",
+			count(n, "endpoint has", "endpoints have")))
+	}
+	if n := s.Courier.Unexposed; n > 0 {
+		notices = append(notices, fmt.Sprintf("ports of %s are not opened, or closed, yet: %s",
+			count(n, "endpoint", "endpoints"), s.Courier.ExposeError))
 	}
 	if s.Courier.Pending > 0 && s.Courier.LastError != "" {
 		notices = append(notices, fmt.Sprintf("%s tried again: %s",

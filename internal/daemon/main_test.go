@@ -46,7 +46,9 @@ func child(text string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	err := Run(ctx, cfg, Options{Log: log, Version: "test", Ready: func() { fmt.Println("ready") }})
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	err := Run(ctx, cfg, Options{Log: log, Version: "test", Reload: reload, Ready: func() { fmt.Println("ready") }})
 	if err != nil {
 		fmt.Println("error:", err)
 		fmt.Println("hint:", courier.HintOf(err))

@@ -20,25 +20,21 @@ const inProcessEndpoint = "http://embedded.invalid/v2.0/"
 // openNeutron makes the client of the Neutron that the configuration names, or
 // of the embedded one.
 func (d *daemon) openNeutron(ctx context.Context) error {
-	o := neutron.Options{Endpoint: d.cfg.EndpointOverride, Log: d.log}
-	d.kind = "real"
-	if d.cfg.AuthType == "" {
-		server, err := d.openEmbedded()
-		if err != nil {
-			return err
-		}
-		d.kind, d.api = "embedded", server.Handler()
-		o.Endpoint, o.Transport = inProcessEndpoint, neutron.InProcess(d.api)
+	if d.cfg.Cloud.Real() {
+		return d.openCloud(ctx)
 	}
-	var err error
-	if d.neutron, err = neutron.New(o); err != nil {
+	d.kind = "embedded"
+	server, err := d.openEmbedded()
+	if err != nil {
+		return err
+	}
+	d.api = server.Handler()
+	d.neutron, err = neutron.New(neutron.Options{Endpoint: inProcessEndpoint, Transport: neutron.InProcess(d.api), Log: d.log})
+	if err != nil {
 		return err
 	}
 	d.probe = &probe{ask: d.neutron.Ping}
-	if d.kind == "embedded" {
-		return d.ensureDefaultPools(ctx)
-	}
-	return nil
+	return d.ensureDefaultPools(ctx)
 }
 
 func (d *daemon) openEmbedded() (*embedded.Server, error) {

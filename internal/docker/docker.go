@@ -39,6 +39,8 @@ type Endpoints interface {
 	Leave(context.Context, courier.EngineNetworkID, courier.EndpointID) error
 	Detach(context.Context, courier.EngineNetworkID, courier.EndpointID) error
 	Describe(context.Context, courier.EngineNetworkID, courier.EndpointID) (courier.AttachmentInfo, error)
+	Expose(context.Context, courier.EngineNetworkID, courier.EndpointID, courier.Exposure) (forwarded int, err error)
+	Conceal(context.Context, courier.EngineNetworkID, courier.EndpointID) error
 }
 
 // Options of the driver. What Docker is told at its handshake must not change

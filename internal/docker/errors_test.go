@@ -62,7 +62,7 @@ func TestBadBodies(t *testing.T) {
 		{"IpamDriver.RequestPool", `[]`, pool + "the request is a JSON array, not an object"},
 		{"IpamDriver.RequestPool", `{"V6":"yes"}`, pool + "the request's V6 can't be a JSON string"},
 		{"IpamDriver.RequestPool", `{} {}`, pool + "the request is not JSON: invalid character '{' after top-level value"},
-		{"IpamDriver.RequestPool", strings.Repeat(" ", maxBody) + `{}`, pool + "the request is longer than 1048576 bytes"},
+		{"IpamDriver.RequestPool", strings.Repeat(" ", maxBody) + `{}`, pool + "the request is longer than 16777216 bytes"},
 		{"NetworkDriver.Join", `{}`, "cannot join endpoint: the request has no NetworkID"},
 		{"NetworkDriver.Join", `{` + refNet + `}`, "cannot join endpoint 4aa1af9a5359: the request has no EndpointID"},
 		{"NetworkDriver.DeleteNetwork", `{"NetworkID":"../../etc"}`, `cannot delete network: "../../etc" is no NetworkID`},
@@ -107,9 +107,13 @@ func TestBadEndpoints(t *testing.T) {
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Interface":{"MacAddress":"zz"}}`, endpoint + `"zz" is not a MAC address (six pairs of hexadecimal digits)`},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Interface":{"MacAddress":"01:00:00:00:00:01"}}`, endpoint + `"01:00:00:00:00:01" is not the MAC address of a single interface`},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"com.docker.network.endpoint.macaddress":"AgA="}}`, endpoint + "option com.docker.network.endpoint.macaddress is not a MAC address in base64"},
-		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, endpoint + "option com.docker.network.portmap is not a list"},
+		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, endpoint + "option com.docker.network.portmap is not a list of ports"},
 		{"NetworkDriver.CreateEndpoint", `{` + refs + `,"Options":{"neutron.port.uuid":"80"}}`, endpoint + "there is no option neutron.port.uuid (docs/docker.md lists those there are)"},
-		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.portmap is not a list"},
+		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.endpoint.exposedports":{"Proto":6}}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.endpoint.exposedports is not a list of ports"},
+		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.endpoint.exposedports":[{"Proto":6,"Port":65536}]}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.endpoint.exposedports is not a list of ports"},
+		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.endpoint.exposedports":[{"Proto":6,"Port":80},{"Proto":1,"Port":8}]}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.endpoint.exposedports has ports of IP protocol 1, not of tcp, udp or sctp"},
+		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.endpoint.exposedports":[{"Proto":17,"Port":0}]}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.endpoint.exposedports has a port 0"},
+		{"NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":"80"}}`, "cannot publish ports of endpoint 250bdf5ab099 on network 4aa1af9a5359: option com.docker.network.portmap is not a list of ports"},
 	})
 }
 

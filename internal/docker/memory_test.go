@@ -236,6 +236,31 @@ func (m *memory) Describe(_ context.Context, _ courier.EngineNetworkID, id couri
 	return courier.AttachmentInfo{Endpoint: id, Port: "3f2c0000-0000-4000-8000-000000000001", MAC: e.MAC, State: "attached"}, nil
 }
 
+// exposed is what Expose was asked for; nothing stands for Conceal.
+type exposed struct {
+	Endpoint courier.EndpointID
+	Ports    string
+	Forward  []courier.Forwarding
+}
+
+func (m *memory) Expose(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID, x courier.Exposure) (int, error) {
+	if len(x.Ports)+len(x.Forward) == 0 {
+		return 0, nil
+	}
+	end, err := m.begin("Expose", exposed{id, x.Ports.String(), x.Forward})
+	defer end()
+	if _, ok := m.endpoints[id]; !ok {
+		return 0, refusal(courier.NotFound, "expose ports", "there is no such endpoint")
+	}
+	return len(x.Forward), err
+}
+
+func (m *memory) Conceal(_ context.Context, _ courier.EngineNetworkID, id courier.EndpointID) error {
+	end, err := m.begin("Conceal", exposed{Endpoint: id})
+	defer end()
+	return err
+}
+
 // left lists what was not removed.
 func (m *memory) left() []string {
 	m.mu.Lock()

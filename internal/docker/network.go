@@ -279,22 +279,33 @@ func (s *server) leave(ctx context.Context, q endpointRef) (any, error) {
 	return removed(s.courier.Leave(ctx, q.network(), q.endpoint()))
 }
 
-// programExternalConnectivity is where ports would be published. Docker knows
-// no way to be told that they are not, but an error, which ends the container.
+// programExternalConnectivity opens the container's exposed ports, on the
+// network that its way out leads through, and has published ones forwarded.
+// Docker knows no way to be told that these are not, but an error, which ends
+// the container.
 func (s *server) programExternalConnectivity(ctx context.Context, q connectivityRequest) (any, error) {
-	n, err := q.Options.published()
+	exposed, err := q.Options.exposed()
 	if err != nil {
 		return nil, err
 	}
-	if n > 0 {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "published ports have no effect: there is no router yet", slog.Int(observe.Count, n),
+	published, err := q.Options.published()
+	if err != nil {
+		return nil, err
+	}
+	forwarded, err := s.courier.Expose(ctx, q.network(), q.endpoint(), courier.Exposure{Ports: exposed, Forward: forwardings(published)})
+	if err != nil {
+		return nil, err
+	}
+	if n := len(published) - forwarded; n > 0 {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "published ports are not forwarded", slog.Int(observe.Count, n),
 			slog.String(observe.EngineNetwork, q.network().Short()), slog.String(observe.Endpoint, q.endpoint().Short()))
 	}
 	return empty{}, nil
 }
 
-// revokeExternalConnectivity has nothing to undo. Docker leaves the call out
-// after a restart of its own (29.7), so nothing may ever depend on it.
-func (s *server) revokeExternalConnectivity(context.Context, endpointRef) (any, error) {
-	return empty{}, nil
+// revokeExternalConnectivity comes when the endpoint goes, or another network
+// is the way out from now on. Docker leaves the call out after a restart of
+// its own (29.7): Leave and DeleteEndpoint serve as well.
+func (s *server) revokeExternalConnectivity(ctx context.Context, q endpointRef) (any, error) {
+	return removed(s.courier.Conceal(ctx, q.network(), q.endpoint()))
 }

@@ -135,8 +135,16 @@ func TestEndpoints(t *testing.T) {
 		{"there", "NetworkDriver.EndpointOperInfo", `{` + refs + `}`, courier.EndpointID(epHex), value},
 		{"not there", "NetworkDriver.EndpointOperInfo", `{` + other + `}`, courier.EndpointID("e2"), `{"Value":{}}`},
 		{"ports", "NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":[{}]}}`, nil, `{}`},
+		{"exposed ports", "NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.endpoint.exposedports":
+			[{"Proto":6,"Port":81},{"Proto":17,"Port":53},{"Proto":6,"Port":80},{"Proto":132,"Port":9},{"Proto":6,"Port":81}]}}`,
+			exposed{epHex, "tcp/80-81 udp/53 sctp/9", nil}, `{}`},
+		{"published ports", "NetworkDriver.ProgramExternalConnectivity", `{` + refs + `,"Options":{"com.docker.network.portmap":[
+			{"Proto":6,"IP":"","Port":80,"HostIP":"","HostPort":8080,"HostPortEnd":8080},{"Proto":6,"Port":80,"HostIP":"::","HostPort":8080},
+			{"Proto":17,"Port":53,"HostIP":"0.0.0.0","HostPort":53},{"Proto":6,"Port":81,"HostIP":"127.0.0.1","HostPort":81},
+			{"Proto":6,"Port":82,"HostPort":0},{"Proto":6,"Port":83,"HostPort":8000,"HostPortEnd":8010},{"Proto":1,"Port":8,"HostPort":8}]}}`,
+			exposed{epHex, "", []courier.Forwarding{{Protocol: courier.TCP, External: 8080, Internal: 80}, {Protocol: courier.UDP, External: 53, Internal: 53}}}, `{}`},
 		{"no ports", "NetworkDriver.ProgramExternalConnectivity", `{` + other + `,"Options":{}}`, nil, `{}`},
-		{"any", "NetworkDriver.RevokeExternalConnectivity", `{` + other + `}`, nil, `{}`},
+		{"any", "NetworkDriver.RevokeExternalConnectivity", `{` + other + `}`, exposed{Endpoint: "e2"}, `{}`},
 	})
 }
 

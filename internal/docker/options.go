@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,9 +116,11 @@ func (s *server) endpointOptions(o options) (endpointOptions, error) {
 		return out, err
 	}
 	noteUnknown(s.noted, o, optExposed, optPortMap, optMAC, optDNS, optIfName, optSysctls, optGeneric, optNo6to4)
-	if out.published, err = o.published(); err != nil {
+	published, err := o.published()
+	if err != nil {
 		return out, err
 	}
+	out.published = len(published)
 	out.mac, err = o.mac()
 	return out, err
 }
@@ -141,17 +144,56 @@ func (o options) bool(key string, to *bool) error {
 	return invalid("option %s is neither true nor false", key)
 }
 
-// published counts the ports that the user asked to publish on the host.
-func (o options) published() (int, error) {
+// published reads the ports that the user asked to publish on the host.
+func (o options) published() ([]publishedPort, error) {
 	raw, ok := o[optPortMap]
 	if !ok {
-		return 0, nil
+		return nil, nil
 	}
-	var ports []json.RawMessage
+	var ports []publishedPort
 	if err := json.Unmarshal(raw, &ports); err != nil {
-		return 0, invalid("option %s is not a list", optPortMap)
+		return nil, invalid("option %s is not a list of ports", optPortMap)
 	}
-	return len(ports), nil
+	return ports, nil
+}
+
+// forwardings are those of the ports that a floating IP can forward: the user
+// has chosen the host's port, and no address of the host's.
+func forwardings(ports []publishedPort) []courier.Forwarding {
+	var all []courier.Forwarding
+	for _, p := range ports {
+		f := courier.Forwarding{Protocol: courier.Protocol(p.Proto), External: p.HostPort, Internal: p.Port}
+		host, err := netip.ParseAddr(p.HostIP)
+		anywhere := p.HostIP == "" || err == nil && host.IsUnspecified()
+		chosen := p.HostPort > 0 && (p.HostPortEnd == 0 || p.HostPortEnd == p.HostPort)
+		if anywhere && chosen && f.Protocol.Known() && p.Port > 0 && !slices.Contains(all, f) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// exposed reads the container's exposed ports, the published ones among them.
+func (o options) exposed() (courier.PortSet, error) {
+	raw, ok := o[optExposed]
+	if !ok {
+		return nil, nil
+	}
+	var ports []exposedPort
+	if err := json.Unmarshal(raw, &ports); err != nil {
+		return nil, invalid("option %s is not a list of ports", optExposed)
+	}
+	ranges := make([]courier.PortRange, len(ports))
+	for i, p := range ports {
+		ranges[i] = courier.PortRange{Protocol: courier.Protocol(p.Proto), First: p.Port, Last: p.Port}
+		if !ranges[i].Protocol.Known() {
+			return nil, invalid("option %s has ports of IP protocol %d, not of tcp, udp or sctp", optExposed, p.Proto)
+		}
+		if p.Port == 0 {
+			return nil, invalid("option %s has a port 0", optExposed)
+		}
+	}
+	return courier.NewPortSet(ranges...), nil
 }
 
 // mac reads the MAC that the user chose, the six bytes in base64, as Go's JSON

@@ -17,9 +17,9 @@ import (
 	"kuryr/internal/observe"
 )
 
-// maxBody bounds a request's body, in bytes. Docker's largest, a CreateNetwork
-// with many auxiliary addresses, stays far below.
-const maxBody = 1 << 20
+// maxBody bounds a request's body, in bytes. Docker's largest are those of
+// endpoints with ranges of published ports: some 100 bytes a port.
+const maxBody = 16 << 20
 
 // Keys of log attributes that no other room has.
 const (

@@ -235,7 +235,7 @@ level=INFO msg="ignored an option that has no meaning here" option=y
 level=DEBUG msg="served a call" method=IpamDriver.RequestPool ms=T
 level=DEBUG msg="served a call" method=IpamDriver.RequestPool ms=T
 level=DEBUG msg="served a call" method=IpamDriver.ReleasePool pool=00000000-0000-4000-8000-000000000001 ms=T
-level=WARN msg="published ports have no effect: there is no router yet" count=2 docker_network=4aa1af9a5359 endpoint=250bdf5ab099
+level=WARN msg="published ports are not forwarded" count=2 docker_network=4aa1af9a5359 endpoint=250bdf5ab099
 level=DEBUG msg="served a call" method=NetworkDriver.ProgramExternalConnectivity docker_network=4aa1af9a5359 endpoint=250bdf5ab099 ms=T
 level=WARN msg="a call failed" method=NetworkDriver.Join docker_network="a b" endpoint="" ms=T kind=invalid err="cannot join endpoint: \"a b\" is no NetworkID"
 level=WARN msg="refused a request" method=NetworkDriver.Fly err="cannot serve \"NetworkDriver.Fly\": Kuryr has no such method"

@@ -170,6 +170,21 @@ type connectivityRequest struct {
 	Options options
 }
 
+// exposedPort is a port of a container's, and its IP protocol's number.
+type exposedPort struct {
+	Proto uint8
+	Port  uint16
+}
+
+// publishedPort is a port of a container's that is to be reached at the host's.
+type publishedPort struct {
+	Proto       uint8
+	Port        uint16
+	HostIP      string // "", "0.0.0.0" or "::": any
+	HostPort    uint16 // 0: any
+	HostPortEnd uint16 // any from HostPort on
+}
+
 // IpamDriver.
 
 type ipamCapabilities struct{ RequiresMACAddress, RequiresRequestReplay bool }

@@ -129,7 +129,7 @@ func (l *Links) setBridgeMTU(ctx context.Context, index, has, want int) error {
 }
 
 // Enslave makes an interface a port of the bridge; one that is already stays
-// so. A full bridge is an Error of kind Exhausted.
+// so. A full bridge is an Error of kind Exhausted, one that has gone NotFound.
 func (l *Links) Enslave(ctx context.Context, b Bridge, port string) error {
 	err := l.change(0).name(port).uint32(unix.IFLA_MASTER, uint32(b.Index)).do(ctx)
 	if errors.Is(err, unix.EXFULL) {
@@ -138,6 +138,11 @@ func (l *Links) Enslave(ctx context.Context, b Bridge, port string) error {
 			Public: fmt.Sprintf("the bridge has all the %d ports that the kernel allows", maxBridgePorts),
 			Hint:   "remove containers from this network on this host, or start the new ones elsewhere",
 			Err:    err,
+		}
+	}
+	if errors.Is(err, unix.EINVAL) { // the kernel's word for a bridge that has gone, too
+		if _, missing := l.handle.LinkByIndex(b.Index); gone(missing) {
+			err = missing
 		}
 	}
 	return kernelError("plug", port+" into bridge "+b.Name, err)

@@ -241,3 +241,16 @@ func TestListAndLink(t *testing.T) {
 		t.Error("Ours: want the host's end, and not the container's")
 	}
 }
+
+func TestEnslaveToABridgeThatHasGone(t *testing.T) {
+	ns, l := newLinks(t)
+	if err := l.Create(t.Context(), spec()); err != nil {
+		t.Fatal(err)
+	}
+	bridge, err := l.EnsureBridge(t.Context(), link.BridgeSpec{Name: brq, Alias: "kuryr:x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Run("ip", "link", "del", brq)
+	wantKind(t, l.Enslave(t.Context(), bridge, tap), courier.NotFound, "cannot plug "+tap+" into bridge "+brq)
+}

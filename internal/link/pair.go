@@ -28,18 +28,30 @@ const (
 // dev_change_net_namespace: the move is an unregister and a register), where
 // the defaults of the sandbox hold.
 func (l *Links) Create(ctx context.Context, spec courier.LinkSpec) error {
+	return l.create(ctx, spec, routerAdvertisementsOff())
+}
+
+// CreatePatch makes a pair of which both ends stay on the host, to join two
+// bridges: on neither the host has IPv6. It is otherwise as Create, and Delete
+// removes it.
+func (l *Links) CreatePatch(ctx context.Context, spec courier.LinkSpec) error {
+	return l.create(ctx, spec, ipv6Off())
+}
+
+// create makes the pair; far is the settings of the container's end.
+func (l *Links) create(ctx context.Context, spec courier.LinkSpec, far []setting) error {
 	subject := "link " + spec.HostEnd
 	if err := checkSpec(spec); err != nil {
 		return &courier.Error{Kind: courier.Invalid, Op: "create", Subject: subject, Err: err}
 	}
 	host, err := l.addPair(ctx, spec)
 	if errors.Is(err, unix.EEXIST) {
-		return l.keepPair(ctx, spec)
+		return l.keepPair(ctx, spec, far)
 	}
 	if err != nil {
 		return kernelError("create", subject, err)
 	}
-	if err := l.finishPair(ctx, spec, host, true); err != nil {
+	if err := l.finishPair(ctx, spec, host, far); err != nil {
 		// Nobody has seen the pair yet: leave nothing, whatever ended ctx.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 		defer cancel()
@@ -142,22 +154,21 @@ func (l *Links) addPair(ctx context.Context, spec courier.LinkSpec) (int, error)
 }
 
 // finishPair does what the request that made the pair can't: the settings of
-// IPv6, and then the alias, which says that all else is done.
-func (l *Links) finishPair(ctx context.Context, spec courier.LinkSpec, host int, containerEnd bool) error {
+// IPv6, and then the alias, which says that all else is done. The container's
+// end gets none if far is nil.
+func (l *Links) finishPair(ctx context.Context, spec courier.LinkSpec, host int, far []setting) error {
 	if err := l.configureIPv6(spec.HostEnd, ipv6Off()); err != nil {
 		return err
 	}
-	if containerEnd {
-		if err := l.configureIPv6(spec.ContainerEnd, routerAdvertisementsOff()); err != nil {
-			return err
-		}
+	if err := l.configureIPv6(spec.ContainerEnd, far); err != nil {
+		return err
 	}
 	return l.change(host).alias(spec.Alias).do(ctx)
 }
 
 // keepPair puts an existing pair right, if it is this attachment's: after a
 // repeated Create, or one that a crash interrupted.
-func (l *Links) keepPair(ctx context.Context, spec courier.LinkSpec) error {
+func (l *Links) keepPair(ctx context.Context, spec courier.LinkSpec, far []setting) error {
 	subject := "link " + spec.HostEnd
 	found, err := l.byName(ctx, spec.HostEnd)
 	if gone(err) {
@@ -179,7 +190,7 @@ func (l *Links) keepPair(ctx context.Context, spec courier.LinkSpec) error {
 		return &courier.Error{Kind: courier.Conflict, Op: "create", Subject: subject,
 			Public: "it exists already, and its other end is " + peer.Attrs().Name}
 	}
-	if err := l.repairPair(ctx, spec, found, peer); err != nil {
+	if err := l.repairPair(ctx, spec, found, peer, far); err != nil {
 		return kernelError("create", subject, err)
 	}
 	return nil
@@ -187,10 +198,12 @@ func (l *Links) keepPair(ctx context.Context, spec courier.LinkSpec) error {
 
 // repairPair gives an existing pair the MTU, MAC and settings of the spec. The
 // peer is nil when it is in a sandbox, which is the engine's to configure.
-func (l *Links) repairPair(ctx context.Context, spec courier.LinkSpec, host, peer netlink.Link) error {
+func (l *Links) repairPair(ctx context.Context, spec courier.LinkSpec, host, peer netlink.Link, far []setting) error {
 	ends := []netlink.Link{host}
 	if peer != nil {
 		ends = append(ends, peer)
+	} else {
+		far = nil
 	}
 	for _, end := range ends {
 		if a := end.Attrs(); spec.MTU != 0 && a.MTU != spec.MTU {
@@ -204,7 +217,7 @@ func (l *Links) repairPair(ctx context.Context, spec courier.LinkSpec, host, pee
 			return err
 		}
 	}
-	return l.finishPair(ctx, spec, host.Attrs().Index, peer != nil)
+	return l.finishPair(ctx, spec, host.Attrs().Index, far)
 }
 
 // peerOf returns the other end of a pair, or nil if that is in another

@@ -2,14 +2,8 @@ package neutron
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -19,18 +13,25 @@ import (
 
 // Options of a client.
 type Options struct {
-	// Endpoint is the URL of Neutron, with or without its "v2.0/". Required.
+	// Endpoint is the URL of a Neutron without authentication, with or without
+	// its "v2.0/". Required without a Cloud.
 	Endpoint string
-	// Transport carries the requests. nil: connections of the client's own.
+	// Transport carries the requests. nil: connections of the client's own, with
+	// a Cloud's TLS files.
 	Transport http.RoundTripper
-	Log       *slog.Logger // required
+	// Cloud returns the settings of a cloud, which are asked for again at each
+	// authentication. nil: there is none.
+	Cloud func() (Cloud, error)
+	Log   *slog.Logger // required
 }
 
-// Client is a Neutron without authentication. Its methods may be called
-// concurrently.
+// Client is a Neutron. Its methods may be called concurrently.
 type Client struct {
 	api      *gophercloud.ServiceClient
-	endpoint string // as errors name it
+	checking *gophercloud.ServiceClient // of Check, which needs no open gate
+	session  *session                   // nil: there is no cloud
+	gate     *gate                      // nil likewise
+	endpoint string                     // without a cloud
 	// project returns the ID of the project that Kuryr works for, or "" where
 	// nobody authenticates: then all is ours.
 	project func() string
@@ -40,85 +41,95 @@ var _ courier.Neutron = (*Client)(nil)
 
 // New returns a client; it sends no request. A malformed endpoint is Invalid.
 func New(o Options) (*Client, error) {
-	u, err := url.Parse(o.Endpoint)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, &courier.Error{Kind: courier.Invalid, Op: "use Neutron", Subject: "at " + o.Endpoint,
-			Public: "it is not the URL of a service", Hint: "give it as http://HOST:9696", Err: err}
+	if o.Cloud != nil {
+		return newCloudClient(o)
 	}
-	base := strings.TrimSuffix(u.String(), "/") + "/"
-	if !strings.HasSuffix(base, "/v2.0/") {
-		base += "v2.0/"
+	base, err := neutronBase(o.Endpoint)
+	if err != nil {
+		return nil, err
 	}
 	transport := o.Transport
 	if transport == nil {
 		transport = newTransport()
 	}
-	provider := &gophercloud.ProviderClient{
-		HTTPClient: http.Client{
-			Transport: &wire{next: transport, log: o.Log},
-			// A redirect is no answer of Neutron's, and may lead anywhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		RetryFunc: retry,
+	return &Client{
+		api:      newService(base, newHTTPClient(&wire{next: transport, log: o.Log, server: "neutron"}, 0)),
+		endpoint: base,
+		project:  func() string { return "" },
+	}, nil
+}
+
+// newCloudClient returns a client of a cloud. Its settings are read now, so
+// that what is wrong with them is told at once.
+func newCloudClient(o Options) (*Client, error) {
+	t := &trust{}
+	var way http.RoundTripper = t
+	if o.Transport != nil {
+		way = o.Transport
 	}
+	s := &session{source: o.Cloud, trust: t, log: o.Log, warned: map[string]bool{},
+		keys: &keystone{transport: &wire{next: way, log: o.Log, server: "keystone"}, log: o.Log}}
+	cloud, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := cloud.login(); err != nil {
+		return nil, err
+	}
+	if _, err := t.use(cloud.tlsFiles()); err != nil {
+		return nil, err
+	}
+	s.next = newLimit(&wire{next: way, log: o.Log, server: "neutron"}, cloud.MaxRequests)
+	g := &gate{next: s}
+	return &Client{
+		api:      newService(sessionBase, newHTTPClient(g, cloud.Timeout)),
+		checking: newService(sessionBase, newHTTPClient(s, cloud.Timeout)),
+		session:  s,
+		gate:     g,
+		project:  s.project,
+	}, nil
+}
+
+func newService(base string, client http.Client) *gophercloud.ServiceClient {
+	provider := &gophercloud.ProviderClient{HTTPClient: client, RetryFunc: retry}
 	provider.UserAgent.Prepend("kuryr")
 	provider.UseTokenLock()
-	return &Client{
-		api:      &gophercloud.ServiceClient{ProviderClient: provider, Endpoint: base, Type: "network"},
-		endpoint: base,
-		project:  func() string { return projectOf(provider) },
-	}, nil
+	return &gophercloud.ServiceClient{ProviderClient: provider, Endpoint: base, Type: "network"}
+}
+
+// newHTTPClient follows no redirections: one is no answer of OpenStack's, and
+// may lead anywhere.
+func newHTTPClient(t http.RoundTripper, timeout time.Duration) http.Client {
+	return http.Client{Transport: t, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// Endpoint is the URL of Neutron; "" as long as a cloud has not told it.
+func (c *Client) Endpoint() string {
+	if c.session != nil {
+		return c.session.where()
+	}
+	return c.endpoint
 }
 
 // newTransport keeps enough idle connections for a burst of attachments; Go's
 // default of two would open and close one for each of the others.
-func newTransport() http.RoundTripper {
+func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 64, 64
 	return t
 }
 
+// at names the place of Neutron, as far as it is known.
+func (c *Client) at() string {
+	if url := c.Endpoint(); url != "" {
+		return "at " + url
+	}
+	return ""
+}
+
 // Ping makes a request that costs Neutron little, to see that it answers.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.api.Get(ctx, c.api.ServiceURL("networks")+"?limit=1&fields=id", &struct{}{}, nil)
-	return c.fail(err, "reach Neutron", "at "+c.endpoint)
-}
-
-const (
-	maxRetries = 3
-	retryPause = 100 * time.Millisecond // doubled each time, and jittered
-)
-
-// retry is gophercloud's hook for failed requests: nil repeats it. Only what
-// reads is repeated, and only when nobody answered, or somebody said to come
-// back later.
-func retry(ctx context.Context, method, _ string, _ *gophercloud.RequestOpts, err error, failures uint) error {
-	if method != http.MethodGet || failures > maxRetries || ctx.Err() != nil {
-		return err
-	}
-	var status gophercloud.ErrUnexpectedResponseCode
-	if errors.As(err, &status) {
-		if status.Actual != http.StatusTooManyRequests && status.Actual != http.StatusServiceUnavailable {
-			return err
-		}
-	} else if !connectionLost(err) {
-		return err // an answer that makes no sense
-	}
-	pause := retryPause << (failures - 1)
-	t := time.NewTimer(pause/2 + rand.N(pause))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return err
-	}
-}
-
-// connectionLost reports whether err says that the whole answer, or the rest of
-// it, did not come.
-func connectionLost(err error) bool {
-	var unsent *url.Error
-	var network net.Error
-	return errors.As(err, &unsent) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
+	return c.fail(err, "reach Neutron", c.at())
 }

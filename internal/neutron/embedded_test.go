@@ -19,7 +19,7 @@ const testHost = "kuryr-test"
 // openEmbedded opens an embedded Neutron that is closed when the test ends.
 func openEmbedded(t testing.TB) http.Handler {
 	t.Helper()
-	s, err := embedded.Open(embedded.Options{StateDir: t.TempDir(), Host: testHost, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	s, err := embedded.Open(embedded.Options{StateDir: t.TempDir(), Host: testHost, Enforce: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,10 @@ func TestEmbeddedOverTCP(t *testing.T) {
 		t.Cleanup(s.Close)
 		return newClient(t, neutron.Options{Endpoint: s.URL})
 	}, neutrontest.Options{Host: testHost})
+}
+
+func TestEmbeddedBehindKeystone(t *testing.T) {
+	neutrontest.Run(t, func(t *testing.T) courier.Neutron { return newLab(t).ready(byPassword) }, neutrontest.Options{Host: testHost})
 }
 
 // One port made and deleted, with all that an attachment needs of it.

@@ -2,12 +2,14 @@ package neutron
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,6 +23,7 @@ const maxPublic = 300
 
 // answer is an error that Neutron answered. It is the cause in the courier's.
 type answer struct {
+	server    string // "": Neutron
 	status    int
 	kind      string // Neutron's name of it: IpAddressGenerationFailure
 	message   string
@@ -29,7 +32,11 @@ type answer struct {
 
 // Error implements error.
 func (a *answer) Error() string {
-	s := fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
+	server := a.server
+	if server == "" {
+		server = "Neutron"
+	}
+	s := fmt.Sprintf("%s answered %d %s", server, a.status, http.StatusText(a.status))
 	if a.kind != "" {
 		s += ": " + a.kind
 	}
@@ -55,7 +62,10 @@ func (c *Client) fail(err error, op, subject string) error {
 	var refused gophercloud.ErrUnexpectedResponseCode
 	var transport *url.Error
 	var missing gophercloud.ErrMissingInput
+	var ours *courier.Error
 	switch {
+	case errors.As(err, &ours): // of the session: nothing was sent
+		e.Kind, e.Public, e.Hint, e.Err = ours.Kind, ours.Subject+": "+ours.Public, ours.Hint, ours
 	case errors.As(err, &missing): // nothing was sent
 		e.Kind, e.Public = courier.Invalid, missing.Argument+" is missing"
 	case errors.As(err, &refused):
@@ -65,14 +75,15 @@ func (c *Client) fail(err error, op, subject string) error {
 		if e.Public == "" {
 			e.Public = fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
 		}
-		e.Hint = a.hint()
+		e.Hint = a.hint(c.session != nil)
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Kind, e.Public = courier.Unavailable, "Neutron did not answer in time"
 	case errors.Is(err, context.Canceled):
 		e.Kind, e.Public = courier.Unavailable, "the request was given up before Neutron answered"
 	case errors.As(err, &transport):
-		e.Kind, e.Public = courier.Unavailable, line("Neutron cannot be reached: "+transport.Err.Error())
-		e.Hint = "see that Neutron answers at " + c.endpoint
+		var why string
+		e.Kind, why, e.Hint = unreached(transport.Err, "see that Neutron answers at "+c.Endpoint())
+		e.Public = "Neutron cannot be reached: " + why
 	case connectionLost(err):
 		e.Kind, e.Public = courier.Unavailable, "Neutron broke off its answer"
 	default:
@@ -159,14 +170,55 @@ func (a *answer) kindOf() courier.Kind {
 	return courier.Invalid
 }
 
-func (a *answer) hint() string {
+// hint says what to do about an answer. A cloud is a Neutron that wants a
+// token, and got one.
+func (a *answer) hint(cloud bool) string {
 	switch {
 	case a.kind == "OverQuota":
 		return "raise the project's quota, or remove what is no longer needed"
+	case a.status == http.StatusUnauthorized && cloud:
+		return "does this Neutron ask the same Keystone? see [keystone_authtoken] in neutron.conf"
 	case a.status == http.StatusUnauthorized:
-		return "this Neutron asks for credentials, and auth_type = none has none"
+		return "this Neutron asks for credentials: set cloud, or auth_type and auth_url"
+	case a.status == http.StatusForbidden && strings.Contains(a.message, "binding:"):
+		return hintRole
 	}
 	return ""
+}
+
+const hintRole = "binding ports to a host needs the role admin, or service in newer clouds, or a policy of Neutron's for " +
+	"create_port:binding:host_id; see docs/openstack.md"
+
+// unreached says why no answer came, and what to do about it. It is Invalid
+// where only an operator can help, and Unavailable where time may.
+func unreached(err error, hint string) (kind courier.Kind, why, advice string) {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var bad x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
+		return courier.Invalid, "its certificate is of an unknown authority", "set cafile to that authority's certificate (PEM)"
+	case errors.As(err, &host):
+		return courier.Invalid, line("its certificate is not for " + host.Host), "use a name that the certificate holds, or have it issued for this one"
+	case errors.As(err, &bad) && bad.Reason == x509.Expired:
+		return courier.Unavailable, "its certificate is not valid by this host's clock, " + time.Now().UTC().Format(time.RFC3339),
+			"see that the clock is right, or have the certificate renewed"
+	case errors.As(err, &bad):
+		return courier.Invalid, line("its certificate is not accepted: " + bad.Error()), "have it issued anew, or set cafile"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return courier.Invalid, "it does not speak TLS", "write http:// in its URL, if that is meant"
+	case refusedUs(err):
+		return courier.Invalid, line("it refuses the TLS connection: " + lastOf(err)), "does it want a client's certificate? set certfile and keyfile"
+	}
+	return courier.Unavailable, line(err.Error()), hint
+}
+
+// lastOf returns the innermost error's text.
+func lastOf(err error) string {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err.Error()
 }
 
 // line makes text of Neutron's fit for one line of a terminal: control

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"kuryr/internal/courier"
 )
@@ -87,22 +86,6 @@ func find[W owned, T any](ctx context.Context, c *Client, collection string, ref
 func (c *Client) mayUse(o ownerWire) bool {
 	own := c.project()
 	return own == "" || o.ProjectID == own || o.Shared
-}
-
-// projectOf returns the project that a provider's token is scoped to; "" where
-// nobody authenticates.
-func projectOf(p *gophercloud.ProviderClient) string {
-	issued, ok := p.GetAuthResult().(interface {
-		ExtractProject() (*tokens.Project, error)
-	})
-	if !ok {
-		return ""
-	}
-	project, err := issued.ExtractProject()
-	if err != nil || project == nil {
-		return ""
-	}
-	return project.ID
 }
 
 // delete deletes one resource, if it has this revision still.

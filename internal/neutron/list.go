@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"path"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -21,19 +22,18 @@ const maxPages = 1000
 func list[W any](ctx context.Context, api *gophercloud.ServiceClient, collection, query string) ([]W, error) {
 	var all []W
 	base := api.ServiceURL(collection)
-	collection = collection[strings.LastIndexByte(collection, '/')+1:]
-	key := strings.ReplaceAll(collection, "-", "_")
+	collection = strings.ReplaceAll(path.Base(collection), "-", "_") // as bodies name it
 	for range maxPages {
 		var page map[string]json.RawMessage
 		if _, err := api.Get(ctx, base+query, &page, nil); err != nil {
 			return nil, err
 		}
 		var items []W
-		if err := json.Unmarshal(page[key], &items); err != nil || page[key] == nil {
+		if err := json.Unmarshal(page[collection], &items); err != nil || page[collection] == nil {
 			return nil, nonsense("it is not a list of %s", collection)
 		}
 		all = append(all, items...)
-		next, err := nextQuery(page[key+"_links"])
+		next, err := nextQuery(page[collection+"_links"])
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -245,4 +246,34 @@ func (c *Client) FindPorts(ctx context.Context, q courier.PortQuery) ([]courier.
 	items = slices.DeleteFunc(items, func(w portWire) bool { return !c.mayUse(w.owner()) })
 	all, err := read(items, portWire.read)
 	return all, c.fail(err, op, subject)
+}
+
+// statusesAtOnce is how many ports' IDs go into one request: 100 make a URL of
+// some 4 kB, and servers take 8.
+const statusesAtOnce = 100
+
+// PortStatuses implements courier.Ports.
+func (c *Client) PortStatuses(ctx context.Context, ids []courier.PortID) (map[courier.PortID]string, error) {
+	const op, subject = "look up ports", "by their IDs"
+	all := make(map[courier.PortID]string, len(ids))
+	for chunk := range slices.Chunk(ids, statusesAtOnce) {
+		query := url.Values{"fields": {"id", "status"}}
+		for _, id := range chunk {
+			if err := checkID(op, id); err != nil {
+				return nil, err
+			}
+			query.Add("id", string(id))
+		}
+		items, err := list[struct {
+			ID     courier.PortID `json:"id"`
+			Status string         `json:"status"`
+		}](ctx, c.api, "ports", "?"+query.Encode())
+		if err != nil {
+			return nil, c.fail(err, op, subject)
+		}
+		for _, w := range items {
+			all[w.ID] = w.Status
+		}
+	}
+	return all, nil
 }

@@ -25,8 +25,9 @@ const requestIDHeader = "X-Openstack-Request-Id"
 // wire is what every request passes on its way out: it gets an ID, is logged
 // at debug level, and its answer is bounded.
 type wire struct {
-	next http.RoundTripper
-	log  *slog.Logger
+	next   http.RoundTripper
+	log    *slog.Logger
+	server string // as the log names it
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -36,16 +37,16 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Header.Set(requestIDHeader, id)
 	start := time.Now()
 	resp, err := w.next.RoundTrip(req)
-	attrs := []any{observe.Request, id, observe.Method, req.Method, observe.Path, req.URL.RequestURI(),
+	attrs := []any{"server", w.server, observe.Request, id, observe.Method, req.Method, observe.Path, req.URL.RequestURI(),
 		observe.Ms, float64(time.Since(start).Microseconds()) / 1000}
 	if err != nil {
 		if p := (*panicked)(nil); errors.As(err, &p) {
 			w.log.ErrorContext(req.Context(), "neutron: the server panicked", append(attrs, "panic", p.value, "stack", string(p.stack))...)
 		}
-		w.log.DebugContext(req.Context(), "neutron: no answer", append(attrs, observe.Err, err)...)
+		w.log.DebugContext(req.Context(), "no answer", append(attrs, observe.Err, err)...)
 		return nil, err
 	}
-	w.log.DebugContext(req.Context(), "neutron: answer",
+	w.log.DebugContext(req.Context(), "answer",
 		append(attrs, observe.Status, resp.StatusCode, "neutron_request", resp.Header.Get(requestIDHeader))...)
 	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer + 1}
 	return resp, nil

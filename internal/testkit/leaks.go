@@ -156,10 +156,17 @@ func (k *Kuryr) resources(ctx context.Context) ([]string, error) {
 	pools, err2 := k.Neutron.SubnetPools(ctx)
 	subnets, err3 := k.Neutron.Subnets(ctx, "")
 	ports, err4 := k.Neutron.Ports(ctx, "")
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	groups, err5 := k.Neutron.SecurityGroups(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 	var lines []string
+	for _, g := range groups {
+		// Those without a mark are the tests' own.
+		if strings.HasPrefix(g.Description, "kuryr:") {
+			lines = append(lines, fmt.Sprintf("security group %s %q %s", g.ID, g.Name, g.Description))
+		}
+	}
 	for _, n := range networks {
 		if !k.mine(n.Description) {
 			continue

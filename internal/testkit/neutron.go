@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -103,6 +104,15 @@ func (n *Neutron) Subnets(ctx context.Context, network string) ([]Subnet, error)
 // Ports lists the ports; those of one network unless it is "".
 func (n *Neutron) Ports(ctx context.Context, network string) ([]Port, error) {
 	return list[Port](ctx, n, "ports", filter("network_id", network))
+}
+
+// SecurityGroups lists the security groups, but for each project's default one.
+func (n *Neutron) SecurityGroups(ctx context.Context) ([]Resource, error) {
+	var answer struct {
+		All []Resource `json:"security_groups"`
+	}
+	err := n.Get(ctx, "security-groups", &answer)
+	return slices.DeleteFunc(answer.All, func(g Resource) bool { return g.Name == "default" }), err
 }
 
 // Post creates a resource, which it reads into answer unless that is nil:

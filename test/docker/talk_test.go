@@ -42,7 +42,7 @@ var (
 	requestAddress = step{"IpamDriver.RequestAddress", (*talk).requestAddress}
 	createEndpoint = step{"NetworkDriver.CreateEndpoint", (*talk).createEndpoint}
 	join           = step{"NetworkDriver.Join", (*talk).join}
-	program        = step{"NetworkDriver.ProgramExternalConnectivity", onEndpoint("NetworkDriver.ProgramExternalConnectivity")}
+	program        = step{"NetworkDriver.ProgramExternalConnectivity", (*talk).program}
 	operInfo       = step{"NetworkDriver.EndpointOperInfo", onEndpoint("NetworkDriver.EndpointOperInfo")}
 	moveIn         = step{"the link is moved into the sandbox", (*talk).moveIn}
 	revoke         = step{"NetworkDriver.RevokeExternalConnectivity", onEndpoint("NetworkDriver.RevokeExternalConnectivity")}
@@ -220,6 +220,12 @@ func onEndpoint(method string) func(*talk, context.Context) error {
 	return func(k *talk, ctx context.Context) error {
 		return k.plugin.Call(ctx, method, object{"NetworkID": k.networkID, "EndpointID": k.endpointID, "Options": object{}}, nil)
 	}
+}
+
+// program exposes a port, whose security group comes and goes in the background.
+func (k *talk) program(ctx context.Context) error {
+	return k.plugin.Call(ctx, "NetworkDriver.ProgramExternalConnectivity", object{"NetworkID": k.networkID, "EndpointID": k.endpointID,
+		"Options": object{"com.docker.network.endpoint.exposedports": []object{{"Proto": 6, "Port": 80}}}}, nil)
 }
 
 func (k *talk) release(ctx context.Context, address string) error {

@@ -54,7 +54,7 @@ func newClient(t *testing.T, s *stand, env ...string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.inside(func() { err = cmd.Start() })
+	s.ns.Do(func() { err = cmd.Start() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,32 +140,30 @@ func (c *client) object(command string, want fields) fields {
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		c.t.Fatalf("%s: %v\n%s%s", command, err, out, errs)
 	}
+	c.same(command, got, want)
+	return got
+}
+
+// same checks those fields of an object that are wanted.
+func (c *client) same(what string, got, want fields) {
+	c.t.Helper()
 	some := fields{}
 	for key := range want {
 		if v, ok := got[key]; ok {
 			some[key] = v
 		}
 	}
-	if want == nil {
-		return got
+	if diff := cmp.Diff(want, some); diff != "" && want != nil {
+		c.t.Errorf("%s (-want +got)\n%s", what, diff)
 	}
-	if diff := cmp.Diff(want, some); diff != "" {
-		c.t.Errorf("%s (-want +got)\n%s", command, diff)
-	}
-	return got
 }
 
 // list runs a command that prints a list, of which one column must hold these
 // values, in any order.
 func (c *client) list(command, column string, want ...string) {
 	c.t.Helper()
-	out, errs := c.run(command + " -f json")
-	var rows []fields
-	if err := json.Unmarshal([]byte(out), &rows); err != nil {
-		c.t.Fatalf("%s: %v\n%s%s", command, err, out, errs)
-	}
 	got := []string{}
-	for _, row := range rows {
+	for _, row := range c.rows(command) {
 		got = append(got, fmt.Sprint(row[column]))
 	}
 	slices.Sort(got)
@@ -173,6 +171,44 @@ func (c *client) list(command, column string, want ...string) {
 	if !slices.Equal(got, want) {
 		c.t.Errorf("%s: %s %q, want %q", command, column, got, want)
 	}
+}
+
+// has runs a command that prints a list, of which one column must hold these
+// values, among others.
+func (c *client) has(command, column string, want ...string) {
+	c.t.Helper()
+	got := map[string]bool{}
+	for _, row := range c.rows(command) {
+		got[fmt.Sprint(row[column])] = true
+	}
+	for _, v := range want {
+		if !got[v] {
+			c.t.Errorf("%s: no %s %q", command, column, v)
+		}
+	}
+}
+
+// id runs a command that prints a list, and returns the ID of the row with
+// this value in a column.
+func (c *client) id(command, column, value string) string {
+	c.t.Helper()
+	for _, row := range c.rows(command) {
+		if row[column] == value {
+			return fmt.Sprint(row["ID"])
+		}
+	}
+	c.t.Fatalf("%s: no %s %q", command, column, value)
+	return ""
+}
+
+// rows runs a command that prints a list, and returns it.
+func (c *client) rows(command string) (rows []fields) {
+	c.t.Helper()
+	out, errs := c.run(command + " -f json")
+	if err := json.Unmarshal([]byte(out), &rows); err != nil {
+		c.t.Fatalf("%s: %v\n%s%s", command, err, out, errs)
+	}
+	return rows
 }
 
 // id returns an object's.

@@ -24,48 +24,37 @@ import (
 	"kuryr/internal/testkit"
 )
 
-// stand is an embedded Neutron, and the place for its clients.
+// build builds kuryr.
+func build(t *testing.T) (binary string) {
+	t.Helper()
+	testkit.NeedRoot(t)
+	if _, err := exec.LookPath("openstack"); err != nil {
+		t.Fatal("the client `openstack` is not here: apt-get install python3-openstackclient")
+	}
+	binary, err := testkit.Build(t.Context(), t.TempDir(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+// stand is an embedded Neutron in a network namespace, and the place for its
+// clients.
 type stand struct {
 	dir    string
-	ns     *testkit.NS // nil without root: then all runs as it is
+	ns     *testkit.NS
 	url    string
 	binary string // kuryr
 	log    string // of the server
 }
 
-// newStand starts an embedded Neutron, with more flags, in a network namespace.
-func newStand(t *testing.T, flags ...string) *stand {
+func newStand(t *testing.T, binary string) *stand {
 	t.Helper()
-	if _, err := exec.LookPath("openstack"); err != nil {
-		t.Fatal("the client `openstack` is not here: apt-get install python3-openstackclient")
-	}
-	s := &stand{dir: t.TempDir()}
-	if os.Geteuid() == 0 {
-		s.ns = testkit.NewNS(t)
-	}
-	s.build(t)
-	s.serve(t, flags)
-	return s
+	return &stand{dir: t.TempDir(), ns: testkit.NewNS(t), binary: binary}
 }
 
-func (s *stand) build(t *testing.T) {
-	t.Helper()
-	var err error
-	if s.binary, err = testkit.Build(t.Context(), s.dir, false); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// inside runs f in the stand's network namespace.
-func (s *stand) inside(f func()) {
-	if s.ns == nil {
-		f()
-		return
-	}
-	s.ns.Do(f)
-}
-
-func (s *stand) serve(t *testing.T, flags []string) {
+// serve starts the embedded Neutron, with more flags.
+func (s *stand) serve(t *testing.T, flags ...string) {
 	t.Helper()
 	address := s.freeAddress(t)
 	s.url, s.log = "http://"+address, filepath.Join(s.dir, "neutron.log")
@@ -76,7 +65,7 @@ func (s *stand) serve(t *testing.T, flags []string) {
 	defer log.Close() // the server has its own
 	cmd := exec.Command(s.binary, append([]string{"neutron", "--listen", address, "--state-dir", filepath.Join(s.dir, "state"), "--host", "node1"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	s.inside(func() { err = cmd.Start() })
+	s.ns.Do(func() { err = cmd.Start() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +85,7 @@ func (s *stand) serve(t *testing.T, flags []string) {
 func (s *stand) await(t *testing.T, address string) {
 	t.Helper()
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (c net.Conn, err error) {
-		s.inside(func() { c, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+		s.ns.Do(func() { c, err = (&net.Dialer{}).DialContext(ctx, network, address) })
 		return c, err
 	}}
 	defer transport.CloseIdleConnections()
@@ -115,7 +104,7 @@ func (s *stand) await(t *testing.T, address string) {
 
 func (s *stand) freeAddress(t *testing.T) (address string) {
 	t.Helper()
-	s.inside(func() {
+	s.ns.Do(func() {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -137,7 +126,7 @@ func (s *stand) openstack(args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
 	cmd := exec.Command("openstack", args...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.environment(), s.dir, &out, &errs
-	s.inside(func() { err = cmd.Start() })
+	s.ns.Do(func() { err = cmd.Start() })
 	if err != nil {
 		return "", err
 	}

@@ -1,31 +1,5 @@
 package openstackclient
 
-import "testing"
-
-// TestClient is one test, since the server and the client take their time to
-// start: the flags as the client's help names them, then the life of each
-// resource: create, show, set, list with filters, delete, and what must be refused.
-func TestClient(t *testing.T) {
-	s := newStand(t)
-	t.Run("flags", func(t *testing.T) { flags(t, s) })
-	c := newClient(t, s, "OS_AUTH_TYPE=none", "OS_ENDPOINT="+s.url)
-	for _, story := range []struct {
-		resource string
-		tell     func(*client)
-	}{
-		{"network", networks},
-		{"subnet", subnets},
-		{"subnet pool", subnetPools},
-		{"port", ports},
-	} {
-		t.Run(story.resource, func(t *testing.T) {
-			with := *c
-			with.t = t
-			story.tell(&with)
-		})
-	}
-}
-
 func networks(c *client) {
 	c.object("network create blue --mtu 1400 --description sky --tag a --tag b", fields{
 		"name": "blue", "mtu": 1400.0, "description": "sky", "tags": []any{"a", "b"}, "admin_state_up": true, "status": "ACTIVE", "shared": false})
@@ -40,9 +14,17 @@ func networks(c *client) {
 	c.list("network list --any-tags a,c", "Name", "navy")
 	c.list("network list --not-tags c", "Name", "green")
 	c.list("network list --name nobody", "Name")
+	c.list("network list --not-any-tags b,x", "Name", "green")
+	c.object("network create open --disable-port-security --dns-domain example.org. --share", fields{
+		"port_security_enabled": false, "dns_domain": "example.org.", "shared": true})
+	c.do("network set open --enable-port-security --no-share --mtu 1300 --enable")
+	c.object("network show open", fields{"port_security_enabled": true, "shared": false, "mtu": 1300.0})
+	c.list("network list --share", "Name")
+	c.do("network set navy --no-tag")
+	c.list("network list --tags b", "Name")
 	c.fails("network show blue", "No Network found for blue")
 	c.fails("network create small --mtu 10", "Requested MTU is too small, minimum is 68")
-	c.do("network delete navy green")
+	c.do("network delete navy green open")
 	c.list("network list", "Name")
 }
 
@@ -55,8 +37,16 @@ func subnets(c *client) {
 		"host_routes": []any{map[string]any{"destination": "10.9.0.0/16", "nexthop": "10.1.0.9"}}})
 	c.object("subnet create six --network net1 --ip-version 6 --subnet-range fd00:1::/64 --ipv6-ra-mode slaac --ipv6-address-mode slaac", fields{
 		"cidr": "fd00:1::/64", "ip_version": 6.0, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"})
+	c.do("subnet set six --tag x --description big")
+	c.object("subnet show six", fields{"tags": []any{"x"}, "description": "big"})
+	c.list("subnet list --tags x", "Name", "six")
+	c.do("subnet unset six --tag x")
 	c.do("subnet set four --name quad --no-dhcp --gateway none --no-dns-nameservers --dns-nameserver 8.8.8.8")
 	c.object("subnet show quad", fields{"gateway_ip": nil, "enable_dhcp": false, "dns_nameservers": []any{"8.8.8.8"}})
+	c.do("subnet set quad --allocation-pool start=10.1.0.100,end=10.1.0.120")
+	c.do("subnet unset quad --dns-nameserver 8.8.8.8 --host-route destination=10.9.0.0/16,gateway=10.1.0.9 --allocation-pool start=10.1.0.10,end=10.1.0.20")
+	c.object("subnet show quad", fields{"dns_nameservers": []any{}, "host_routes": []any{},
+		"allocation_pools": []any{map[string]any{"start": "10.1.0.100", "end": "10.1.0.120"}}})
 	c.list("subnet list --network net1", "Name", "quad", "six")
 	c.list("subnet list --ip-version 6", "Name", "six")
 	c.list("subnet list --subnet-range 10.1.0.0/24", "Name", "quad")
@@ -75,6 +65,13 @@ func subnetPools(c *client) {
 	c.object("subnet pool show pool", fields{"prefixes": []any{"10.2.0.0/16", "10.4.0.0/16"}, "description": "two"})
 	c.list("subnet pool list --name pool", "Name", "pool")
 	c.list("subnet pool list --tags x", "Name", "pool")
+	c.do("subnet pool unset pool --tag x")
+	c.do("subnet pool set pool --tag y --default-quota 1024")
+	c.object("subnet pool show pool", fields{"tags": []any{"y"}, "default_quota": 1024.0})
+	c.object("subnet pool create shared --pool-prefix fd00:2::/48 --default-prefix-length 64 --share", fields{"shared": true, "ip_version": 6.0})
+	c.list("subnet pool list --share", "Name", "shared")
+	c.list("subnet pool list --no-share", "Name", "pool")
+	c.do("subnet pool delete shared")
 	c.object("network create net2", nil)
 	c.object("subnet create cut --network net2 --subnet-pool pool", fields{"cidr": "10.2.0.0/26", "subnetpool_id": pool})
 	c.object("subnet create wide --network net2 --subnet-pool pool --prefix-length 24", fields{"cidr": "10.2.1.0/24"})
@@ -112,17 +109,64 @@ func ports(c *client) {
 	c.do("network delete net3")
 }
 
-// flags has the client told where Neutron is as its help says.
-func flags(t *testing.T, s *stand) {
-	where := []string{"--os-auth-type", "none", "--os-endpoint", s.url}
-	if _, err := s.openstack(append(where, "network", "create", "blue")...); err != nil {
-		t.Fatal(err)
+func addressScopes(c *client) {
+	four := c.object("address scope create four --ip-version 4", fields{"name": "four", "ip_version": 4.0, "shared": false}).id()
+	c.object("address scope create six --ip-version 6 --share", fields{"ip_version": 6.0, "shared": true})
+	c.do("address scope set four --name quad --share")
+	c.object("address scope show quad", fields{"id": four, "shared": true})
+	c.list("address scope list", "Name", "quad", "six")
+	c.list("address scope list --ip-version 6", "Name", "six")
+	c.list("address scope list --name quad", "Name", "quad")
+	c.list("address scope list --no-share", "Name")
+	c.fails("address scope set quad --no-share", "Shared address scope can't be unshared")
+	c.object("subnet pool create inside --pool-prefix 10.8.0.0/16 --address-scope quad", fields{"address_scope_id": four})
+	c.list("subnet pool list --address-scope quad", "Name", "inside")
+	c.fails("subnet pool create twin --pool-prefix 10.8.0.0/24 --address-scope quad", "must have unique prefixes")
+	c.fails("address scope delete quad", "in use")
+	c.do("subnet pool set inside --no-address-scope")
+	c.do("subnet pool delete inside")
+	c.do("address scope delete quad six")
+	c.list("address scope list", "Name")
+}
+
+// portExtras are what a port has besides addresses.
+func portExtras(c *client) {
+	c.object("network create net5", nil)
+	c.object("subnet create sub5 --network net5 --subnet-range 10.5.0.0/24", nil)
+	group := c.object("security group create guard", nil).id()
+	policy := c.object("network qos policy create gentle", nil).id()
+	c.object("port create full --network net5 --host node1 --vnic-type normal --security-group guard --qos-policy gentle --dns-name full"+
+		" --allowed-address ip-address=10.5.0.200 --allowed-address ip-address=10.6.0.0/24,mac-address=fa:16:3e:00:00:99"+
+		" --extra-dhcp-option name=tftp-server,value=10.5.0.9 --binding-profile a=b", fields{
+		"binding_host_id": "node1", "binding_vif_type": "bridge", "binding_vnic_type": "normal", "binding_profile": map[string]any{"a": "b"},
+		"security_group_ids": []any{group}, "qos_policy_id": policy, "dns_name": "full", "port_security_enabled": true})
+	port := c.object("port show full", nil)
+	pairs, _ := port["allowed_address_pairs"].([]any)
+	options, _ := port["extra_dhcp_opts"].([]any)
+	if len(pairs) != 2 || len(options) != 1 {
+		c.t.Errorf("the port has the address pairs %v and the DHCP options %v", pairs, options)
 	}
-	out, err := s.openstack(append(where, "network", "list", "-f", "value", "-c", "Name")...)
-	if err != nil || out != "blue\n" {
-		t.Errorf("%q, %v", out, err)
-	}
-	if _, err := s.openstack(append(where, "network", "delete", "blue")...); err != nil {
-		t.Error(err)
-	}
+	c.list("port list --host node1", "Name", "full")
+	c.list("port list --host node2", "Name")
+	c.list("port list --network net5 --device-owner nobody", "Name")
+	c.fails("security group delete guard", "in use")
+	c.fails("network qos policy delete gentle", "is used by port")
+	c.fails("port set full --disable-port-security", "Port Security must be enabled in order to have allowed address pairs")
+
+	c.do("port unset full --security-group guard --qos-policy --host --binding-profile a" +
+		" --allowed-address ip-address=10.6.0.0/24,mac-address=fa:16:3e:00:00:99")
+	c.object("port show full", fields{"security_group_ids": []any{}, "qos_policy_id": nil, "binding_host_id": "", "binding_vif_type": "unbound"})
+	c.do("port set full --no-allowed-address --disable-port-security --dns-name empty --tag x --device d5 --mac-address fa:16:3e:00:00:05")
+	c.object("port show full", fields{"allowed_address_pairs": []any{}, "port_security_enabled": false, "dns_name": "empty",
+		"tags": []any{"x"}, "device_id": "d5", "mac_address": "fa:16:3e:00:00:05"})
+	c.fails("port set full --allowed-address ip-address=10.5.0.200", "Port Security must be enabled in order to have allowed address pairs")
+	c.do("port unset full --tag x")
+	c.do("port set full --enable-port-security --security-group guard --disable")
+	c.object("port show full", fields{"security_group_ids": []any{group}, "tags": []any{}, "admin_state_up": false})
+	c.fails("port set full --disable-port-security", "security group")
+
+	c.do("port delete full")
+	c.do("security group delete guard")
+	c.do("network qos policy delete gentle")
+	c.do("network delete net5")
 }

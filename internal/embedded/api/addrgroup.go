@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"kuryr/internal/embedded/store"
 )
@@ -23,20 +24,23 @@ func (a *API) addressGroups() *resource[addrGroupSpec, addrGroupView] {
 	}
 }
 
-// addrGroupAttrs is the table of an address group's attributes.
+// addrGroupAttrs is the table of an address group's attributes. It has fewer
+// standard ones than other resources.
 func addrGroupAttrs() []attr[addrGroupSpec, addrGroupView] {
 	spec := func(s *addrGroupSpec) *store.StandardSpec { return &s.StandardSpec }
 	row := func(v addrGroupView) *store.Standard { return &v.Standard }
-	return append([]attr[addrGroupSpec, addrGroupView]{
+	list := []attr[addrGroupSpec, addrGroupView]{
 		idAttr[addrGroupSpec](row), nameAttr(spec, row),
 		{
 			name: "addresses", doc: "The CIDRs in the group.",
-			post: true, def: unset, parse: listOf(addressOfGroup),
+			post: true, def: unset, parse: orNull(listOf(prefixGiven), []netip.Prefix(nil)),
 			set: field(func(s *addrGroupSpec) *store.Opt[[]netip.Prefix] { return &s.Addresses }),
 			get: func(v addrGroupView) any { return prefixList(v.Addresses) },
 		},
-		sharedNever[addrGroupSpec, addrGroupView](),
-	}, standardAttrs(spec, row)...)
+	}
+	return append(list, slices.DeleteFunc(standardAttrs(spec, row), func(a attr[addrGroupSpec, addrGroupView]) bool {
+		return a.name != "tenant_id" && a.name != "project_id" && a.name != "description"
+	})...)
 }
 
 // addressOfGroup accepts a prefix, or an address for a prefix of its full length.

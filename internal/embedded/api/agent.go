@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,19 +58,11 @@ func agentAttrs() []attr[struct{}, agentView] {
 		{name: "created_at", doc: "When the server started, UTC.", get: func(v agentView) any { return stamp(v.started) }},
 		{name: "started_at", doc: "When the server started, UTC.", get: func(v agentView) any { return stamp(v.started) }},
 		{name: "heartbeat_timestamp", doc: "Now, UTC.", get: func(v agentView) any { return stamp(v.now) }},
-		{name: "description", doc: "Always null.", get: func(agentView) any { return nil }},
+		{name: "description", doc: "Always null.", get: func(agentView) any { return nil }, filter: same, sort: true},
 		{name: "resources_synced", doc: "Always null.", get: func(agentView) any { return nil }},
 		{name: "availability_zone", doc: "Always null.", get: func(agentView) any { return nil }, filter: same},
 		{name: "alive", doc: "Always true: the server is the agent.", get: func(agentView) any { return true }, filter: flag, sort: true},
 		{name: "configurations", doc: "What the host's networks are made of.",
 			get: func(agentView) any { return object{"bridge_mappings": object{}, "tunnel_types": []string{}} }},
 	}
-}
-
-// registerZones serves the availability zones, of which there are none.
-func (a *API) registerZones(mux *http.ServeMux) {
-	mux.Handle("/v2.0/availability_zones", a.serve(methods{"GET": func(w http.ResponseWriter, _ *http.Request) error {
-		writeJSON(w, http.StatusOK, []byte(`{"availability_zones":[]}`))
-		return nil
-	}}))
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,9 +41,12 @@ func New(s *store.Store, o Options) *API {
 	a.addressScopes().register(a.mux)
 	a.qosPolicies().register(a.mux)
 	a.registerQoSRules(a.mux)
+	a.registerQoSTypes(a.mux)
 	a.registerQuotas(a.mux)
 	a.agents().register(a.mux)
 	a.registerZones(a.mux)
+	a.registerBindings(a.mux)
+	a.ipAvailability().register(a.mux)
 	if s.Enforces() {
 		a.groups().register(a.mux)
 		a.rules().register(a.mux)
@@ -78,7 +82,19 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(rec, &httpError{http.StatusForbidden, "HTTPForbidden", "Requests from web pages are not served."})
 		return
 	}
-	a.mux.ServeHTTP(rec, r.WithContext(store.WithCaller(r.Context(), callerOf(r))))
+	a.mux.ServeHTTP(rec, plainPath(r).WithContext(store.WithCaller(r.Context(), callerOf(r))))
+}
+
+// plainPath takes the format away that old clients end paths with.
+func plainPath(r *http.Request) *http.Request {
+	path, ok := strings.CutSuffix(r.URL.Path, ".json")
+	if !ok || strings.Contains(path, "/tags/") {
+		return r
+	}
+	plain, where := *r, *r.URL
+	where.Path, where.RawPath = path, ""
+	plain.URL = &where
+	return &plain
 }
 
 func (a *API) trace(r *http.Request, status int, id string, took time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"kuryr/internal/embedded/store"
 )
@@ -36,6 +37,7 @@ type attr[S, V any] struct {
 	sort   bool // a list can be sorted by it
 
 	adminSet bool // only administrators may give it
+	adminPut bool // only administrators may change it
 	adminGet bool // only administrators see it
 }
 
@@ -62,6 +64,9 @@ func decodeBody(body []byte) (object, error) {
 	if len(body) == 0 {
 		return nil, nil
 	}
+	if !utf8.Valid(body) {
+		return nil, badRequest("Body contains invalid data")
+	}
 	dec := json.NewDecoder(strings.NewReader(string(body)))
 	dec.UseNumber()
 	var v any
@@ -83,14 +88,18 @@ func (t *resource[S, V]) requests(c store.Caller, body object, post bool) (specs
 			return nil, false, badRequest("Bulk operation not supported")
 		}
 		items, ok := list.([]any)
+		if o, isObject := list.(object); isObject && len(o) == 0 || ok && len(items) == 0 {
+			return nil, false, badRequest("Resources required")
+		}
 		if !ok {
 			return nil, false, badRequest("Body contains invalid data")
 		}
-		if len(items) == 0 {
-			return nil, false, badRequest("Resources required")
-		}
 		for _, item := range items {
-			if o, ok := item.(object); ok && o[t.name] != nil {
+			o, ok := item.(object)
+			if !ok {
+				return nil, true, badRequest("Body contains invalid data")
+			}
+			if o[t.name] != nil {
 				item = o[t.name] // a resource may be wrapped in its name here, too
 			}
 			spec, err := t.request(c, item, post)

@@ -15,6 +15,11 @@ func TestTables(t *testing.T) {
 	checkTable(t, "address_group", addrGroupAttrs())
 	checkTable(t, "address_scope", scopeAttrs())
 	checkTable(t, "policy", qosAttrs())
+	for _, typ := range qosTypes() {
+		checkTable(t, typ, qosRuleAttrs(typ))
+	}
+	checkTable(t, "binding", bindingAttrs())
+	checkTable(t, "network_ip_availability", ipsAttrs())
 	checkTable(t, "agent", agentAttrs())
 	checkTable(t, "subnet", subnetAttrs())
 	checkTable(t, "subnetpool", poolAttrs())

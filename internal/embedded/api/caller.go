@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func (t *resource[S, V]) permit(c store.Caller, method string, o object) error {
 	if c.Admin {
 		return nil
 	}
-	action := map[string]string{"POST": "create_", "PUT": "update_", "DELETE": "delete_"}[method] + t.name
+	action := map[string]string{"POST": "create_", "PUT": "update_", "DELETE": "delete_"}[method] + cmp.Or(t.policy, t.name)
 	if t.adminOnly {
 		return forbidden("rule:" + action)
 	}
@@ -47,7 +48,7 @@ func (t *resource[S, V]) permit(c store.Caller, method string, o object) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if a := t.attr(name); a != nil && a.adminSet && (o[name] != a.def || method == "PUT") {
+		if a := t.attr(name); a != nil && (a.adminSet && (o[name] != a.def || method == "PUT") || a.adminPut && method == "PUT") {
 			rule, plain = "("+rule+" and rule:"+action+":"+name+")", false
 		}
 	}
@@ -55,7 +56,7 @@ func (t *resource[S, V]) permit(c store.Caller, method string, o object) error {
 		return forbidden(rule)
 	}
 	if project, given := o["project_id"]; given && method == "POST" && project != c.Project {
-		return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges")
+		return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
 	}
 	return nil
 }

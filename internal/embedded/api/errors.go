@@ -29,7 +29,8 @@ func notFound() *httpError {
 }
 
 func notAllowed() *httpError {
-	return &httpError{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method specified is not allowed for this resource."}
+	return &httpError{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed",
+		"The server could not comply with the request since it is either malformed or otherwise incorrect."}
 }
 
 func internalError() *httpError {

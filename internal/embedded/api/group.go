@@ -36,22 +36,18 @@ func groupAttrs() []attr[groupSpec, groupView] {
 			name: "stateful", doc: "Whether answers to what was permitted are permitted.",
 			post: true, put: true, def: unset, parse: boolean,
 			set: field(func(s *groupSpec) *store.Opt[bool] { return &s.Stateful }),
-			get: func(v groupView) any { return !v.Stateless }, filter: equal[groupSpec, groupView](canonical(boolean)), sort: true,
+			get: func(v groupView) any { return !v.Stateless },
 		},
-		sharedNever[groupSpec, groupView](),
+		{
+			name: "shared", doc: "Other projects don't see it.",
+			get: func(groupView) any { return false }, filter: equal[groupSpec, groupView](canonical(boolean)),
+		},
 		{
 			name: "security_group_rules", doc: "The group's rules.",
 			get: func(v groupView) any { return ruleList(v.Rules) },
 		},
 	}
 	return append(list, standardAttrs(spec, row)...)
-}
-
-// sharedNever is the attribute of what one project owns and no other sees.
-func sharedNever[S, V any]() attr[S, V] {
-	a := shown[S, V]("shared", "Other projects don't see it.", false)
-	a.filter = equal[S, V](canonical(boolean))
-	return a
 }
 
 // ruleList is the rules within a security group. Neutron shows their tags
@@ -72,7 +68,7 @@ func (a *API) rules() *resource[ruleSpec, ruleView] {
 	}
 }
 
-// ruleAttrs is the table of a rule's attributes.
+// ruleAttrs is the table of a rule's attributes; tags: as they are within a group.
 func ruleAttrs(tags bool) []attr[ruleSpec, ruleView] {
 	spec := func(s *ruleSpec) *store.StandardSpec { return &s.StandardSpec }
 	row := func(v ruleView) *store.Standard { return &v.Standard }
@@ -82,11 +78,8 @@ func ruleAttrs(tags bool) []attr[ruleSpec, ruleView] {
 	for _, a := range standardAttrs(spec, row) {
 		switch a.name {
 		case "tags", "tags-any", "not-tags", "not-tags-any":
-			if !tags {
-				a.get = nil
-				if a.name == "tags" {
-					a.doc = "Short strings for the use of clients; to filter by."
-				}
+			if a.name != "tags" || !tags {
+				continue
 			}
 		case "description":
 			a.get = func(v ruleView) any {
@@ -113,13 +106,13 @@ func ruleMatch() []attr[ruleSpec, ruleView] {
 				}
 				return nil
 			},
-			filter: equal[ruleSpec, ruleView](canonical(integer)), sort: true,
+			filter: equal[ruleSpec, ruleView](portNumber), sort: true,
 		}
 	}
 	return []attr[ruleSpec, ruleView]{
 		{
 			name: "security_group_id", doc: "The group the rule belongs to.",
-			post: true, required: true, parse: identifier,
+			post: true, required: true, parse: text(maxName),
 			set: field(func(s *ruleSpec) *store.Opt[string] { return &s.GroupID }),
 			get: func(v ruleView) any { return v.GroupID }, filter: same, sort: true,
 		},
@@ -127,11 +120,11 @@ func ruleMatch() []attr[ruleSpec, ruleView] {
 			name: "ethertype", doc: "IPv4 or IPv6.",
 			post: true, def: "IPv4", parse: parseEthertype,
 			set: field(func(s *ruleSpec) *store.Opt[string] { return &s.Ethertype }),
-			get: func(v ruleView) any { return v.Ethertype }, filter: same, sort: true,
+			get: func(v ruleView) any { return v.Ethertype }, filter: equal[ruleSpec, ruleView](canonical(parseEthertype)), sort: true,
 		},
 		{
 			name: "direction", doc: "ingress: to the port; egress: from it.",
-			post: true, required: true, parse: oneOf("['ingress', 'egress']", "ingress", "egress"),
+			post: true, required: true, parse: oneOf("ingress", "egress"),
 			set: field(func(s *ruleSpec) *store.Opt[string] { return &s.Direction }),
 			get: func(v ruleView) any { return v.Direction }, filter: same, sort: true,
 		},
@@ -139,7 +132,7 @@ func ruleMatch() []attr[ruleSpec, ruleView] {
 			name: "protocol", doc: "An IP protocol's name or number; null: any.",
 			post: true, def: unset, parse: orNull(parseProtocol, ""),
 			set: field(func(s *ruleSpec) *store.Opt[string] { return &s.Protocol }),
-			get: func(v ruleView) any { return orNil(v.Protocol) }, filter: same, sort: true,
+			get: func(v ruleView) any { return orNil(v.Protocol) }, filter: equal[ruleSpec, ruleView](canonical(parseProtocol)), sort: true,
 		},
 		bound("port_range_min", "The first port, or the ICMP type; null: any.",
 			func(s *ruleSpec) *store.Opt[*int] { return &s.PortMin }, func(v ruleView) *int { return v.PortMin }),
@@ -160,17 +153,17 @@ func ruleRemote() []attr[ruleSpec, ruleView] {
 		},
 		{
 			name: "remote_address_group_id", doc: "The other side is in this address group.",
-			post: true, def: unset, parse: orNull(identifier, ""),
+			post: true, def: unset, parse: orNull(text(maxName), ""),
 			set: field(func(s *ruleSpec) *store.Opt[string] { return &s.RemoteAddrs }),
 			get: func(v ruleView) any { return orNil(v.RemoteAddrs) }, filter: same, sort: true,
 		},
 		{
 			name: "normalized_cidr", doc: "The prefix that remote_ip_prefix stands for.",
-			get: func(v ruleView) any { return orNil(v.Normalized()) }, filter: same, sort: true,
+			get: func(v ruleView) any { return orNil(v.Normalized()) }, filter: same,
 		},
 		{
 			name: "remote_group_id", doc: "The other side is a port in this security group.",
-			post: true, def: unset, parse: orNull(identifier, ""),
+			post: true, def: unset, parse: orNull(text(maxName), ""),
 			set: field(func(s *ruleSpec) *store.Opt[string] { return &s.RemoteGroup }),
 			get: func(v ruleView) any { return orNil(v.RemoteGroup) }, filter: same, sort: true,
 		},
@@ -195,21 +188,36 @@ func parseEthertype(v any) (any, error) {
 			return known, nil
 		}
 	}
-	return nil, reason(fmt.Sprintf("'%s' is not in ['IPv4', 'IPv6']", python(v)))
+	return nil, &store.Error{
+		Kind: store.BadRequest, Type: "SecurityGroupRuleInvalidEtherType",
+		Message: "Security group rule for ethertype '" + python(v) + "' not supported. Allowed values are ['IPv4', 'IPv6'].",
+	}
 }
 
 func parseProtocol(v any) (any, error) { return store.Protocol(strings.ToLower(python(v))) }
 
-// parseRemotePrefix accepts an address or a prefix and keeps its words.
+// parseRemotePrefix accepts an address or a prefix, of which it keeps the host's part.
 func parseRemotePrefix(v any) (any, error) {
 	s, _ := v.(string)
-	if _, err := netip.ParsePrefix(s); err == nil {
-		return s, nil
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.String(), nil
 	}
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return s + "/" + strconv.Itoa(a.BitLen()), nil
+		return netip.PrefixFrom(a, a.BitLen()).String(), nil
 	}
-	return nil, reason(fmt.Sprintf("'%s' is not a valid IP subnet", python(v)))
+	if v == "" {
+		return "", nil
+	}
+	return nil, &store.Error{Kind: store.BadRequest, Type: "InvalidCIDR", Message: "Invalid CIDR " + python(v) + " given as IP prefix."}
+}
+
+// portNumber brings a parameter into the form that ports have.
+func portNumber(s string) (string, error) {
+	n, err := parsePort(s)
+	if err != nil {
+		return "", err
+	}
+	return strconv.Itoa(*n.(*int)), nil
 }
 
 // parsePairs accepts the allowed_address_pairs of a port.
@@ -253,9 +261,9 @@ func parsePair(v any) (pair store.AddressPair, err error) {
 			return pair, badRequest("Unrecognized attribute(s) '%s'", name)
 		}
 	}
-	if given := o["mac_address"]; given != nil {
+	if given, ok := o["mac_address"]; ok {
 		if pair.MAC, err = as[string](macAddress)(given); err != nil {
-			return pair, err
+			return pair, badRequest("%s", err)
 		}
 	}
 	given, ok := o["ip_address"]
@@ -269,7 +277,7 @@ func parsePair(v any) (pair store.AddressPair, err error) {
 		return pair, nil
 	}
 	if a, err := netip.ParseAddr(pair.Address); err != nil || a.Zone() != "" {
-		return pair, reason(fmt.Sprintf("'%s' is not a valid IP subnet", python(given)))
+		return pair, badRequest("'%s' is not a valid IP address", python(given))
 	}
 	return pair, nil
 }
@@ -308,7 +316,7 @@ func portSecurity() []attr[portSpec, portView] {
 			name: "port_security_enabled", doc: "Whether the port's addresses and traffic are checked. By default as its network says.",
 			post: true, put: true, def: unset, parse: boolean,
 			set: field(func(s *portSpec) *store.Opt[bool] { return &s.Security }),
-			get: func(v portView) any { return v.Protected }, filter: equal[portSpec, portView](canonical(boolean)),
+			get: func(v portView) any { return v.Protected },
 		},
 	}
 }

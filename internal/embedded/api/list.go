@@ -34,7 +34,7 @@ type sortKey struct {
 
 func (t *resource[S, V]) serveList(w http.ResponseWriter, r *http.Request) error {
 	params := r.URL.Query()
-	keep, query, err := t.filters(params)
+	keep, query, err := t.filters(r, params)
 	if err != nil {
 		return err
 	}
@@ -60,25 +60,37 @@ func (t *resource[S, V]) serveList(w http.ResponseWriter, r *http.Request) error
 	return nil
 }
 
-// fieldsOf returns the attributes to answer with; none: all. Whoever asks for
-// the owner by one of its names gets both.
-func fieldsOf(params url.Values) []string {
-	fields := slices.DeleteFunc(params["fields"], func(f string) bool { return f == "" })
-	switch {
-	case slices.Contains(fields, "tenant_id"):
-		fields = append(fields, "project_id")
-	case slices.Contains(fields, "project_id"):
-		fields = append(fields, "tenant_id")
+// fieldsOf returns the attributes to answer with; none: all.
+func fieldsOf(params url.Values) []string { return params["fields"] }
+
+// inOrder returns the names of a request's parameters as they come in it.
+func inOrder(r *http.Request, params url.Values) []string {
+	names := slices.Collect(maps.Keys(params))
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(position(r.URL.RawQuery, a), position(r.URL.RawQuery, b)), strings.Compare(a, b))
+	})
+	return names
+}
+
+// position returns where in a query a parameter is first given.
+func position(query, name string) int {
+	i := 0
+	for param := range strings.SplitSeq(query, "&") {
+		key, _, _ := strings.Cut(param, "=")
+		if unescaped, err := url.QueryUnescape(key); err == nil && unescaped == name {
+			return i
+		}
+		i++
 	}
-	return fields
+	return i
 }
 
 // filters makes one test of all parameters that are conditions.
-func (t *resource[S, V]) filters(params url.Values) (keep func(V) bool, query store.Query, err error) {
+func (t *resource[S, V]) filters(r *http.Request, params url.Values) (keep func(V) bool, query store.Query, err error) {
 	var invalid []string
 	var tests []func(V) bool
 	query = store.Query{}
-	for _, name := range slices.Sorted(maps.Keys(params)) {
+	for _, name := range inOrder(r, params) {
 		values := params[name]
 		switch name {
 		case "fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse":

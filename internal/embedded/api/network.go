@@ -1,6 +1,10 @@
 package api
 
-import "kuryr/internal/embedded/store"
+import (
+	"fmt"
+
+	"kuryr/internal/embedded/store"
+)
 
 type (
 	networkSpec = store.NetworkSpec
@@ -53,7 +57,7 @@ func networkAttrs(enforced bool) []attr[networkSpec, networkView] {
 		},
 		{
 			name: "dns_domain", doc: "Stored for clients; no DNS is served.",
-			post: true, put: true, def: "", parse: domain,
+			post: true, put: true, def: "", parse: fullDomain,
 			set: field(func(s *networkSpec) *store.Opt[string] { return &s.DNSDomain }),
 			get: func(v networkView) any { return v.DNSDomain },
 		},
@@ -78,21 +82,39 @@ func networkConstants() []attr[networkSpec, networkView] {
 	physical := fixed[networkSpec, networkView]("provider:physical_network", "A local network has none.", nil)
 	segment := fixed[networkSpec, networkView]("provider:segmentation_id", "A local network has none.", nil)
 	kind.filter = equal[networkSpec, networkView](asIs)
-	physical.filter, segment.filter = kind.filter, kind.filter
+	physical.filter, segment.filter = kind.filter, equal[networkSpec, networkView](canonical(integer))
 	return []attr[networkSpec, networkView]{
 		kind, physical, segment, external,
 		{
 			name: "qos_policy_id", doc: "The network's QoS policy. It is not applied to traffic.",
 			post: true, put: true, def: unset, parse: orNull(identifier, ""),
 			set: field(func(s *networkSpec) *store.Opt[string] { return &s.QoSPolicyID }),
-			get: func(v networkView) any { return orNil(v.QoSPolicyID) }, filter: equal[networkSpec, networkView](asIs),
+			get: func(v networkView) any { return orNil(v.QoSPolicyID) },
 		},
-		fixed[networkSpec, networkView]("availability_zone_hints", "There are no availability zones.", none),
+		{
+			name: "availability_zone_hints", doc: "There are no availability zones.",
+			post: true, def: unset, parse: noZones, get: func(networkView) any { return none }, sort: true,
+		},
 		shown[networkSpec, networkView]("availability_zones", "There are no availability zones.", none),
 		{name: "ipv4_address_scope", doc: "The address scope of its IPv4 subnets.", get: func(v networkView) any { return orNil(v.Scope4) }},
 		{name: "ipv6_address_scope", doc: "The address scope of its IPv6 subnets.", get: func(v networkView) any { return orNil(v.Scope6) }},
 		shown[networkSpec, networkView]("l2_adjacency", "A network is one layer-2 segment.", true),
 	}
+}
+
+// noZones accepts a list of availability zones, of which there are none.
+func noZones(v any) (any, error) {
+	zones, ok := v.([]any)
+	switch {
+	case !ok:
+		return nil, reason(fmt.Sprintf("'%s' is not a list", python(v)))
+	case len(zones) > 0:
+		return nil, &store.Error{
+			Kind: store.NotFound, Type: "AvailabilityZoneNotFound",
+			Message: "AvailabilityZone " + python(zones[0]) + " could not be found.",
+		}
+	}
+	return nil, nil
 }
 
 // networkSecurity is the default of a network's ports on a host that enforces it.
@@ -101,6 +123,6 @@ func networkSecurity() attr[networkSpec, networkView] {
 		name: "port_security_enabled", doc: "The default of the network's ports.",
 		post: true, put: true, def: unset, parse: boolean,
 		set: field(func(s *networkSpec) *store.Opt[bool] { return &s.PortSecurity }),
-		get: func(v networkView) any { return v.Security }, filter: equal[networkSpec, networkView](canonical(boolean)),
+		get: func(v networkView) any { return v.Security },
 	}
 }

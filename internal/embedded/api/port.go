@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -41,7 +42,7 @@ func portAttrs(enforced bool) []attr[portSpec, portView] {
 		list = append(list, portUnprotected()...)
 	}
 	list = append(list, portExtras()...)
-	list = append(list, portConstants()...)
+	list = append(list, portAllocation()...)
 	reserved(true, list, "binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details", "resource_request")
 	standard := standardAttrs(spec, row)
 	for i := range standard {
@@ -69,8 +70,8 @@ func portCore() []attr[portSpec, portView] {
 			get: func(v portView) any { return v.AdminStateUp }, filter: equal[portSpec, portView](canonical(boolean)), sort: true,
 		},
 		{
-			name: "mac_address", doc: "The MAC address, unique on the network. By default a random one.",
-			post: true, put: true, def: unset, parse: macAddress,
+			name: "mac_address", doc: "The MAC address, unique on the network. By default, and for null, a random one.",
+			post: true, put: true, def: unset, parse: orNull(macAddress, ""), adminPut: true,
 			set: field(func(s *portSpec) *store.Opt[string] { return &s.MAC }),
 			get: func(v portView) any { return v.MAC }, filter: equal[portSpec, portView](canonical(macAddress)), sort: true,
 		},
@@ -120,17 +121,18 @@ func portBinding() []attr[portSpec, portView] {
 			get: func(v portView) any { return v.VIFType },
 		},
 		{
-			name: "binding:vif_details", doc: "How a bound port is to be plugged.",
+			name: "binding:vif_details", doc: "How a bound port is to be plugged; `bound_drivers` tells clients that this server, and no agent, filters it.",
 			get: func(v portView) any {
-				if v.VIFType != "bridge" {
-					return object{}
+				details := vifDetails(v)
+				if v.VIFType == "bridge" {
+					details["bound_drivers"] = object{"0": "kuryr"}
 				}
-				return object{"connectivity": "l2", "port_filter": v.Filtered}
+				return details
 			},
 		},
 		{
 			name: "binding:vnic_type", doc: "The kind of interface; this host binds normal ones.",
-			post: true, put: true, def: "normal", parse: oneOf("valid_values", vnicTypes()...),
+			post: true, put: true, def: "normal", parse: oneOf(vnicTypes()...),
 			set: field(func(s *portSpec) *store.Opt[string] { return &s.VNICType }),
 			get: func(v portView) any { return v.VNICType },
 		},
@@ -142,29 +144,39 @@ func portBinding() []attr[portSpec, portView] {
 		},
 		{
 			name: "binding:profile", doc: "Stored for clients.",
-			post: true, put: true, def: unset, parse: orNull(dictionary, object{}),
+			post: true, put: true, def: unset, parse: orNull(profile, object{}),
 			set: field(func(s *portSpec) *store.Opt[map[string]any] { return &s.Profile }),
-			get: func(v portView) any {
-				if v.Profile == nil {
-					return object{}
-				}
-				return v.Profile
-			},
+			get: func(v portView) any { return profileOf(v) },
 		},
 	}
+}
+
+// vifDetails says how a bound port is to be plugged.
+func vifDetails(v portView) object {
+	if v.VIFType != "bridge" {
+		return object{}
+	}
+	return object{"connectivity": "l2", "port_filter": v.Filtered}
+}
+
+func profileOf(v portView) object {
+	if v.Profile == nil {
+		return object{}
+	}
+	return v.Profile
 }
 
 func portDNS() []attr[portSpec, portView] {
 	return []attr[portSpec, portView]{
 		{
 			name: "dns_name", doc: "A host name, for dns_assignment; no DNS is served.",
-			post: true, put: true, def: "", parse: domain,
+			post: true, put: true, def: "", parse: hostName,
 			set: field(func(s *portSpec) *store.Opt[string] { return &s.DNSName }),
 			get: func(v portView) any { return v.DNSName },
 		},
 		{
 			name: "dns_domain", doc: "Stored for clients; no DNS is served.",
-			post: true, put: true, def: "", parse: domain,
+			post: true, put: true, def: "", parse: fullDomain,
 			set: field(func(s *portSpec) *store.Opt[string] { return &s.DNSDomain }),
 			get: func(v portView) any { return v.DNSDomain },
 		},
@@ -175,11 +187,30 @@ func portDNS() []attr[portSpec, portView] {
 	}
 }
 
-// portConstants are true of every port of this server.
-func portConstants() []attr[portSpec, portView] {
-	allocation := shown[portSpec, portView]("ip_allocation", "Addresses are chosen when the port is made.", "immediate")
-	allocation.filter, allocation.sort = equal[portSpec, portView](asIs), true
-	return []attr[portSpec, portView]{allocation}
+// profile accepts a binding:profile, which Neutron keeps in 4,095 characters.
+func profile(v any) (any, error) {
+	o, err := dictionary(v)
+	if err != nil {
+		return nil, err
+	}
+	if j, err := json.Marshal(o); err != nil || len(j) > 4095 {
+		return nil, store.InvalidInput("binding:profile value too large")
+	}
+	return o, nil
+}
+
+// portAllocation is how a port's addresses are chosen.
+func portAllocation() []attr[portSpec, portView] {
+	return []attr[portSpec, portView]{{
+		name: "ip_allocation", doc: "immediate, or none of a port that was made to have no addresses.",
+		get: func(v portView) any {
+			if v.NoAddresses {
+				return "none"
+			}
+			return "immediate"
+		},
+		filter: equal[portSpec, portView](asIs), sort: true,
+	}}
 }
 
 // portUnprotected is true of every port of a server that does not enforce

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -21,11 +20,11 @@ func portExtras() []attr[portSpec, portView] {
 			name: "qos_policy_id", doc: "The port's QoS policy. It is not applied to traffic.",
 			post: true, put: true, def: unset, parse: orNull(identifier, ""),
 			set: field(func(s *portSpec) *store.Opt[string] { return &s.QoSPolicyID }),
-			get: func(v portView) any { return orNil(v.QoSPolicyID) }, filter: equal[portSpec, portView](asIs),
+			get: func(v portView) any { return orNil(v.QoSPolicyID) },
 		},
 		{
 			name: "qos_network_policy_id", doc: "The QoS policy of the port's network.",
-			get: func(v portView) any { return orNil(v.NetworkPolicy) }, filter: equal[portSpec, portView](asIs),
+			get: func(v portView) any { return orNil(v.NetworkPolicy) },
 		},
 		shown[portSpec, portView]("resource_request", "Nothing asks for resources.", nil),
 	}
@@ -46,41 +45,64 @@ func parseDHCPOptions(v any) (any, error) {
 	if v == nil {
 		return []store.DHCPOptionSpec(nil), nil
 	}
-	return listOf(func(item any) (out store.DHCPOptionSpec, err error) {
-		o, ok := item.(object)
+	items, ok := v.([]any)
+	if !ok {
+		return nil, store.InvalidInput("'%s' is not a list", python(v))
+	}
+	out := make([]store.DHCPOptionSpec, 0, len(items))
+	for _, item := range items {
+		option, ok := parseDHCPOption(item)
 		if !ok {
-			return out, reason(fmt.Sprintf("'%s' is not a dictionary", python(item)))
+			return nil, store.InvalidInput("No valid key specs matched for: %s", python(item))
 		}
-		name, ok := o["opt_name"]
-		if !ok {
-			return out, reason("Invalid input. Required keys: ['opt_name', 'opt_value']")
+		out = append(out, option)
+	}
+	return out, nil
+}
+
+// parseDHCPOption accepts an option with its value; null takes it away.
+func parseDHCPOption(v any) (out store.DHCPOptionSpec, ok bool) {
+	o, _ := v.(object)
+	for name := range o {
+		if name != "opt_name" && name != "opt_value" && name != "ip_version" {
+			return out, false
 		}
-		if out.Name, err = as[string](filled(64))(name); err != nil {
-			return out, err
+	}
+	name, err := filled(64)(o["opt_name"])
+	value, given := o["opt_value"]
+	if err != nil || !given {
+		return out, false
+	}
+	out.Name, out.Gone, out.IPVersion = name.(string), value == nil, 4
+	if !out.Gone {
+		mayBeBlank := out.Name == "router" || out.Name == "classless-static-route"
+		if out.Value, ok = value.(string); !ok || len(out.Value) > 255 || out.Value == "" && !mayBeBlank {
+			return out, false
 		}
-		if value := o["opt_value"]; value == nil {
-			out.Gone = true
-		} else if out.Value, err = as[string](text(255))(value); err != nil {
-			return out, err
+	}
+	if version, given := o["ip_version"]; given {
+		n, err := ipVersion(version)
+		if err != nil {
+			return out, false
 		}
-		out.IPVersion = 4
-		if given, ok := o["ip_version"]; ok {
-			out.IPVersion, err = as[int](ipVersion)(given)
-		}
-		return out, err
-	})(v)
+		out.IPVersion = n.(int)
+	}
+	return out, true
 }
 
 // parseServiceTypes accepts device owners that a subnet can be for.
 func parseServiceTypes(v any) (any, error) {
+	if v == nil {
+		return []string{}, nil
+	}
 	return listOf(func(item any) (string, error) {
 		s, ok := item.(string)
 		if !ok {
 			return "", &store.Error{Kind: store.BadRequest, Type: "InvalidInputSubnetServiceType",
 				Message: "Subnet service type " + python(item) + " is not a string."}
 		}
-		owners := []string{"network:", "compute:", "baremetal:", "neutron:", "trunk:", "kuryr:"}
-		if !slices.ContainsFunc(owners, func(p string) bool { return strings.HasPrefix(s, p) && len(s) > len(p) }) {
+		owners := []string{"network:", "compute:", "baremetal:", "neutron:", "trunk:"}
+		if !slices.ContainsFunc(owners, func(p string) bool { return strings.HasPrefix(s, p) }) {
 			return "", &store.Error{Kind: store.BadRequest, Type: "InvalidSubnetServiceType",
 				Message: "Subnet service type " + s + " does not correspond to a valid device owner."}
 		}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,14 +12,21 @@ import (
 
 // registerQuotas serves the limits of projects.
 func (a *API) registerQuotas(mux *http.ServeMux) {
-	all := a.serve(methods{"GET": a.listQuotas})
+	all := a.serve(methods{"GET": a.listQuotas, "POST": func(http.ResponseWriter, *http.Request) error {
+		return &httpError{http.StatusNotImplemented, "HTTPNotImplemented", "POST requests are not supported on this resource."}
+	}})
 	mux.Handle("/v2.0/quotas", all)
 	mux.Handle("/v2.0/quotas/{$}", all)
+	for _, name := range []string{"tenant", "project"} {
+		mux.Handle("/v2.0/quotas/"+name, a.serve(methods{"GET": func(w http.ResponseWriter, r *http.Request) error {
+			own := object{name: object{name + "_id": a.store.Caller(r.Context()).Project}}
+			writeJSON(w, http.StatusOK, appendValue(nil, own))
+			return nil
+		}}))
+	}
 	mux.Handle("/v2.0/quotas/{project}", a.serve(methods{"GET": a.showQuota, "PUT": a.setQuota, "DELETE": a.resetQuota}))
 	mux.Handle("/v2.0/quotas/{project}/default", a.serve(methods{"GET": a.defaultQuota}))
-	details := a.serve(methods{"GET": a.quotaDetails})
-	mux.Handle("/v2.0/quotas/{project}/details", details)
-	mux.Handle("/v2.0/quotas/{project}/details.json", details)
+	mux.Handle("/v2.0/quotas/{project}/details", a.serve(methods{"GET": a.quotaDetails}))
 }
 
 // quotaOf returns the limits of the project that a request names, which must
@@ -88,25 +97,14 @@ func (a *API) setQuota(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return badRequest("Unable to find 'quota' in request body")
 	}
-	limits := make(map[string]int)
-	var unknown []string
-	for name, v := range given {
-		if name == "tenant_id" || name == "project_id" || name == "check_limit" || name == "force" {
-			continue
-		}
-		if !slices.ContainsFunc(store.DefaultLimits(), func(l store.Limit) bool { return l.Resource == name }) {
-			unknown = append(unknown, name)
-			continue
-		}
-		n, err := integer(v)
-		if err != nil || n.(int) < -1 {
-			return badRequest("Invalid input for %s. Reason: '%s' is not a valid quota.", name, python(v))
-		}
-		limits[name] = n.(int)
+	limits, checked, err := parseQuota(given)
+	if err != nil {
+		return err
 	}
-	if unknown != nil {
-		slices.Sort(unknown)
-		return badRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+	if checked {
+		if err := a.fits(r, limits); err != nil {
+			return err
+		}
 	}
 	if err := a.store.SetQuota(r.Context(), r.PathValue("project"), limits); err != nil {
 		return err
@@ -147,5 +145,49 @@ func (a *API) listQuotas(w http.ResponseWriter, r *http.Request) error {
 		all = append(all, o)
 	}
 	writeJSON(w, http.StatusOK, appendValue(nil, object{"quotas": all}))
+	return nil
+}
+
+// parseQuota reads new limits, and whether they must leave room for what is there.
+func parseQuota(given object) (limits map[string]int, checked bool, err error) {
+	limits = make(map[string]int)
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		v := given[name]
+		switch {
+		case name == "force":
+			continue
+		case name == "check_limit":
+			checked = v == true || v == "True" || v == "true"
+			continue
+		case !slices.ContainsFunc(store.DefaultLimits(), func(l store.Limit) bool { return l.Resource == name }):
+			unknown = append(unknown, name)
+			continue
+		}
+		n, err := ranged(-1, math.MaxInt32)(v)
+		if why, refused := err.(reason); refused {
+			return nil, false, badRequest("Invalid input for %s. Reason: %s.", name, why)
+		} else if err != nil {
+			return nil, false, err
+		}
+		limits[name] = n.(int)
+	}
+	if unknown != nil {
+		return nil, false, badRequest("Unrecognized attribute(s) '%s'", strings.Join(unknown, ", "))
+	}
+	return limits, checked, nil
+}
+
+// fits refuses limits that are below what a project has.
+func (a *API) fits(r *http.Request, limits map[string]int) error {
+	have, err := a.store.Quota(r.Context(), r.PathValue("project"))
+	if err != nil {
+		return err
+	}
+	for _, l := range have {
+		if n, given := limits[l.Resource]; given && l.Used > n {
+			return badRequest("Quota limit %d for %s must be greater than or equal to already used %d", n, l.Resource, l.Used)
+		}
+	}
 	return nil
 }

@@ -36,6 +36,11 @@ func TestReference(t *testing.T) {
 	describe(&b, "Security group rules", ruleAttrs(false))
 	describe(&b, "Address groups", addrGroupAttrs())
 	describe(&b, "QoS policies", qosAttrs())
+	for _, typ := range qosTypes() {
+		describe(&b, "QoS rules: "+typ, qosRuleAttrs(typ))
+	}
+	describe(&b, "Bindings of a port", bindingAttrs())
+	describe(&b, "Network IP availabilities", ipsAttrs())
 	describe(&b, "Agents", agentAttrs())
 	if *update {
 		if err := os.WriteFile(page, []byte(head+begin+b.String()+end+tail), 0o644); err != nil {

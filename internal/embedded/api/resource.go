@@ -19,6 +19,7 @@ type resource[S, V any] struct {
 	api              *API
 	name, collection string // as bodies name it
 	prefix           string // of its paths; "": none
+	policy           string // what rules of policy call it; "": name
 	adminOnly        bool   // only administrators may change it
 	attrs            []attr[S, V]
 
@@ -49,8 +50,9 @@ func (t *resource[S, V]) register(mux *http.ServeMux) {
 	mux.Handle("/v2.0/"+t.path(), all)
 	mux.Handle("/v2.0/"+t.path()+"/{$}", all)
 	mux.Handle("/v2.0/"+t.path()+"/{id}", one)
-	if t.attr("tags") != nil { // without the path's prefix, as in Neutron
-		t.api.registerTags(mux, store.Resource(strings.ReplaceAll(t.collection, "_", "-")))
+	mux.Handle("/v2.0/"+t.path()+"/{id}/{$}", one)
+	if t.attr("tags") != nil {
+		t.api.registerTags(mux, t.path(), store.Resource(strings.ReplaceAll(t.collection, "_", "-")))
 	}
 }
 

@@ -26,7 +26,6 @@ func scopeAttrs() []attr[scopeSpec, scopeView] {
 	spec := func(s *scopeSpec) *store.StandardSpec { return &s.StandardSpec }
 	row := func(v scopeView) *store.Standard { return &v.Standard }
 	name := nameAttr(spec, row)
-	name.required, name.def = true, nil
 	list := []attr[scopeSpec, scopeView]{
 		idAttr[scopeSpec](row), name,
 		{
@@ -54,5 +53,5 @@ func ipVersion(v any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return oneOf("[4, 6]", 4, 6)(n)
+	return oneOf(4, 6)(n)
 }

@@ -38,15 +38,9 @@ func subnetPlace() []attr[subnetSpec, subnetView] {
 		{
 			name: "ip_version", doc: "4 or 6.",
 			post: true, required: true,
-			parse: func(v any) (any, error) {
-				n, err := integer(v)
-				if err != nil {
-					return nil, err
-				}
-				return oneOf("[4, 6]", 4, 6)(n)
-			},
-			set: field(func(s *subnetSpec) *store.Opt[int] { return &s.IPVersion }),
-			get: func(v subnetView) any { return v.IPVersion() }, filter: equal[subnetSpec, subnetView](canonical(integer)), sort: true,
+			parse: ipVersion,
+			set:   field(func(s *subnetSpec) *store.Opt[int] { return &s.IPVersion }),
+			get:   func(v subnetView) any { return v.IPVersion() }, filter: equal[subnetSpec, subnetView](canonical(integer)), sort: true,
 		},
 		{
 			name: "network_id", doc: "The network the subnet is on.",
@@ -74,7 +68,7 @@ func subnetPlace() []attr[subnetSpec, subnetView] {
 			name: "cidr", doc: "The subnet's addresses.",
 			post: true, def: unset, parse: prefix,
 			set: field(func(s *subnetSpec) *store.Opt[netip.Prefix] { return &s.CIDR }),
-			get: func(v subnetView) any { return v.CIDR }, filter: equal[subnetSpec, subnetView](canonical(prefix)), sort: true,
+			get: func(v subnetView) any { return v.CIDR }, filter: equal[subnetSpec, subnetView](asPrefix), sort: true,
 		},
 		{
 			name: "shared", doc: "Whether the subnet's network is shared; to filter by only.",
@@ -84,7 +78,11 @@ func subnetPlace() []attr[subnetSpec, subnetView] {
 				return equal[subnetSpec, subnetView](canonical(boolean))(&visible, values)
 			},
 		},
-		fixed[subnetSpec, subnetView]("segment_id", "There are no segments.", nil),
+		{
+			name: "segment_id", doc: "There are no segments.",
+			post: true, put: true, def: unset, parse: orNull(noSegment, nil), adminSet: true, adminGet: true,
+			get: func(subnetView) any { return nil }, filter: equal[subnetSpec, subnetView](asIs), sort: true,
+		},
 		{
 			name: "service_types", doc: "The device_owners of the ports that get addresses here unasked; none: all.",
 			post: true, put: true, def: unset, parse: parseServiceTypes,
@@ -99,7 +97,7 @@ func subnetAddressing() []attr[subnetSpec, subnetView] {
 	mode := func(name, doc string, f func(*subnetSpec) *store.Opt[string], get func(subnetView) string) attr[subnetSpec, subnetView] {
 		return attr[subnetSpec, subnetView]{
 			name: name, doc: doc, post: true, def: unset,
-			parse: oneOf("['dhcpv6-stateful', 'dhcpv6-stateless', 'slaac']", "dhcpv6-stateful", "dhcpv6-stateless", "slaac"),
+			parse: oneOf("dhcpv6-stateful", "dhcpv6-stateless", "slaac"),
 			set:   field(f), get: func(v subnetView) any { return orNil(get(v)) },
 			filter: equal[subnetSpec, subnetView](asIs), sort: true,
 		}
@@ -143,6 +141,24 @@ func subnetAddressing() []attr[subnetSpec, subnetView] {
 	}
 }
 
+// asPrefix brings a CIDR into the form that subnets have.
+func asPrefix(s string) (string, error) {
+	p, err := as[netip.Prefix](prefix)(s)
+	if err != nil {
+		return "", err
+	}
+	return p.Masked().String(), nil
+}
+
+// noSegment is the answer to every segment that a request names.
+func noSegment(v any) (any, error) {
+	id, err := identifier(v)
+	if err != nil {
+		return nil, err
+	}
+	return nil, &store.Error{Kind: store.NotFound, Type: "SegmentNotFound", Message: "Segment " + id.(string) + " could not be found."}
+}
+
 func parsePools(v any) (any, error) {
 	items, ok := v.([]any)
 	if !ok {
@@ -171,7 +187,10 @@ func parseNameservers(v any) (any, error) {
 	if v == nil {
 		return []netip.Addr(nil), nil
 	}
-	return listOf(func(item any) (netip.Addr, error) {
+	if _, ok := v.([]any); !ok {
+		return nil, reason(fmt.Sprintf("Invalid data format for nameserver: '%s'", python(v)))
+	}
+	return listOfKind("nameserver", func(item any) (netip.Addr, error) {
 		a, err := as[netip.Addr](address)(item)
 		if err != nil {
 			return a, reason(fmt.Sprintf("'%s' is not a valid nameserver. %s", python(item), err))
@@ -184,7 +203,10 @@ func parseRoutes(v any) (any, error) {
 	if v == nil {
 		return []store.Route(nil), nil
 	}
-	return listOf(func(item any) (r store.Route, err error) {
+	if _, ok := v.([]any); !ok {
+		return nil, reason(fmt.Sprintf("Invalid data format for hostroute: '%s'", python(v)))
+	}
+	return listOfKind("hostroute", func(item any) (r store.Route, err error) {
 		o, err := keys(item, "destination", "nexthop")
 		if err != nil {
 			return r, err

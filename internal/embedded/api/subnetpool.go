@@ -39,7 +39,7 @@ func poolAttrs() []attr[poolSpec, poolView] {
 		name,
 		{
 			name: "prefixes", doc: "The CIDRs that subnets are cut from; a change can only add to them.",
-			post: true, put: true, required: true, parse: listOf(prefixOfPool),
+			post: true, put: true, required: true, parse: listOf(prefixGiven),
 			set: field(func(s *poolSpec) *store.Opt[[]netip.Prefix] { return &s.Prefixes }),
 			get: func(v poolView) any { return prefixList(v.Prefixes) },
 		},
@@ -75,7 +75,7 @@ func poolAttrs() []attr[poolSpec, poolView] {
 			name: "shared", doc: "Whether all projects may use the subnetpool.",
 			post: true, def: false, parse: boolean,
 			set: field(func(s *poolSpec) *store.Opt[bool] { return &s.Shared }),
-			get: func(v poolView) any { return v.Shared }, filter: flag, sort: true,
+			get: func(v poolView) any { return v.Shared }, filter: flag,
 		},
 		{
 			name: "address_scope_id", doc: "The address scope, in which no other subnetpool has the same addresses.",
@@ -97,8 +97,8 @@ func prefixLen(name, doc string, f func(*poolSpec) *store.Opt[int], get func(poo
 	}
 }
 
-// prefixOfPool accepts one prefix of a subnetpool.
-func prefixOfPool(v any) (netip.Prefix, error) {
+// prefixGiven accepts a prefix that is written as one.
+func prefixGiven(v any) (netip.Prefix, error) {
 	s, _ := v.(string)
 	p, err := netip.ParsePrefix(s)
 	if err == nil {
@@ -114,8 +114,9 @@ type prefixList []netip.Prefix
 
 func (l prefixList) appendJSON(b []byte) []byte { return appendList(b, l, appendText[netip.Prefix]) }
 
-// registerPrefixes serves the two operations on a subnetpool's prefixes.
+// registerPrefixes serves the operations on a subnetpool's prefixes.
 func (a *API) registerPrefixes(mux *http.ServeMux) {
+	mux.Handle("/v2.0/subnetpools/{id}/onboard_network_subnets", a.serve(methods{"PUT": a.onboard}))
 	mux.Handle("/v2.0/subnetpools/{id}/add_prefixes", a.serve(methods{"PUT": changePrefixes(a.store.AddPrefixes)}))
 	mux.Handle("/v2.0/subnetpools/{id}/remove_prefixes", a.serve(methods{"PUT": changePrefixes(a.store.RemovePrefixes)}))
 }
@@ -130,7 +131,7 @@ func changePrefixes(do func(context.Context, string, []netip.Prefix) (poolView, 
 		if !ok || len(items) == 0 {
 			return badRequest("Request body contains invalid data")
 		}
-		parsed, err := listOf(prefixOfPool)(items)
+		parsed, err := listOf(prefixGiven)(items)
 		if err != nil {
 			return badRequest("Invalid input for prefixes. Reason: %s.", err)
 		}
@@ -142,4 +143,26 @@ func changePrefixes(do func(context.Context, string, []netip.Prefix) (poolView, 
 		writeJSON(w, http.StatusOK, append(b, '}'))
 		return nil
 	}
+}
+
+// onboard makes the subnets of a network the subnetpool's.
+func (a *API) onboard(w http.ResponseWriter, r *http.Request) error {
+	body, err := readObject(r)
+	if err != nil {
+		return err
+	}
+	network, ok := body["network_id"].(string)
+	if !ok {
+		return store.InvalidInput("network_id must be specified.")
+	}
+	subnets, err := a.store.Onboard(r.Context(), r.PathValue("id"), network)
+	if err != nil {
+		return err
+	}
+	taken := make([]object, len(subnets))
+	for i, s := range subnets {
+		taken[i] = object{"id": s.ID, "cidr": s.CIDR.String()}
+	}
+	writeJSON(w, http.StatusOK, appendValue(nil, taken))
+	return nil
 }

@@ -14,8 +14,9 @@ const maxTag = 255 // characters
 // tagOperation looks at, adds or removes one tag.
 type tagOperation func(ctx context.Context, res store.Resource, id, tag string) error
 
-// registerTags serves the tags of one kind of resource.
-func (a *API) registerTags(mux *http.ServeMux, res store.Resource) {
+// registerTags serves the tags of one kind of resource, under its path, and,
+// as Neutron does, under its collection where that has a prefix.
+func (a *API) registerTags(mux *http.ServeMux, path string, res store.Resource) {
 	all := a.serve(methods{
 		"GET": func(w http.ResponseWriter, r *http.Request) error {
 			tags, err := a.store.Tags(r.Context(), res, r.PathValue("id"))
@@ -33,15 +34,19 @@ func (a *API) registerTags(mux *http.ServeMux, res store.Resource) {
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		},
-		"POST": func(http.ResponseWriter, *http.Request) error { return notFound() }, // as Neutron
+		"POST": func(http.ResponseWriter, *http.Request) error {
+			return &httpError{http.StatusNotFound, "HTTPNotFound", "not supported"} // as Neutron
+		},
 	})
 	one := a.serve(methods{
 		"GET":    a.oneTag(res, a.store.HasTag, http.StatusNoContent),
 		"PUT":    a.oneTag(res, a.store.AddTag, http.StatusCreated),
 		"DELETE": a.oneTag(res, a.store.RemoveTag, http.StatusNoContent),
 	})
-	mux.Handle("/v2.0/"+string(res)+"/{id}/tags", all)
-	mux.Handle("/v2.0/"+string(res)+"/{id}/tags/{tag}", one)
+	for _, base := range slices.Compact([]string{path, string(res)}) {
+		mux.Handle("/v2.0/"+base+"/{id}/tags", all)
+		mux.Handle("/v2.0/"+base+"/{id}/tags/{tag}", one)
+	}
 }
 
 func (a *API) replaceTags(w http.ResponseWriter, r *http.Request, res store.Resource) error {

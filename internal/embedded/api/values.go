@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,26 +91,35 @@ func boolean(v any) (any, error) {
 	return nil, store.InvalidInput("'%s' cannot be converted to boolean", python(v))
 }
 
-// integer accepts whole numbers, and strings of digits.
+// integer accepts whole numbers of 32 bits, and strings of digits.
 func integer(v any) (any, error) {
+	n, err := wide(v)
+	if err == nil && (n < math.MinInt32 || n > math.MaxInt32) {
+		err = store.InvalidInput("'%s' is not an integer", python(v))
+	}
+	return int(n), err
+}
+
+// wide accepts whole numbers that need more room, too.
+func wide(v any) (int64, error) {
 	switch v := v.(type) {
+	case int:
+		return int64(v), nil
 	case json.Number:
-		if f, err := v.Float64(); err == nil && math.Abs(f) <= math.MaxInt32 {
-			return int(f), nil
+		if f, err := v.Float64(); err == nil && math.Abs(f) < 1<<53 {
+			return int64(f), nil
 		}
 	case string:
-		if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 32); err == nil {
-			return int(n), nil
+		if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
+			return n, nil
 		}
 	case bool: // as Python counts
 		if v {
 			return 1, nil
 		}
 		return 0, nil
-	case int:
-		return v, nil
 	}
-	return nil, store.InvalidInput("'%s' is not an integer", python(v))
+	return 0, store.InvalidInput("'%s' is not an integer", python(v))
 }
 
 // natural accepts integers from 0 on.
@@ -123,11 +131,27 @@ func natural(v any) (any, error) {
 	return n, err
 }
 
+// ranged accepts integers between two bounds.
+func ranged(low, high int) func(any) (any, error) {
+	return func(v any) (any, error) {
+		n, err := wide(v)
+		switch {
+		case err != nil:
+			return nil, err
+		case n < int64(low):
+			return nil, reason(fmt.Sprintf("'%d' is too small - must be at least '%d'", n, low))
+		case n > int64(high):
+			return nil, reason(fmt.Sprintf("'%d' is too large - must be no larger than '%d'", n, high))
+		}
+		return int(n), nil
+	}
+}
+
 // oneOf accepts some values only.
-func oneOf(display string, values ...any) func(any) (any, error) {
+func oneOf(values ...any) func(any) (any, error) {
 	return func(v any) (any, error) {
 		if !slices.Contains(values, v) {
-			return nil, reason(fmt.Sprintf("%s is not in %s", python(v), display))
+			return nil, reason(python(v) + " is not in valid_values")
 		}
 		return v, nil
 	}
@@ -204,6 +228,11 @@ func macAddress(v any) (any, error) {
 
 // listOf accepts lists without repetition, and hands each member to one.
 func listOf[T any](one func(any) (T, error)) func(any) (any, error) {
+	return listOfKind("items in the list:", one)
+}
+
+// listOfKind calls what is repeated by its kind.
+func listOfKind[T any](kind string, one func(any) (T, error)) func(any) (any, error) {
 	return func(v any) (any, error) {
 		items, ok := v.([]any)
 		if !ok {
@@ -213,7 +242,7 @@ func listOf[T any](one func(any) (T, error)) func(any) (any, error) {
 		seen := make(map[string]bool, len(items))
 		for _, item := range items {
 			if text := pythonRepr(item); seen[text] {
-				return nil, reason(fmt.Sprintf("Duplicate items in the list: '%s'", python(item)))
+				return nil, reason(fmt.Sprintf("Duplicate %s '%s'", kind, python(item)))
 			} else {
 				seen[text] = true
 			}
@@ -265,28 +294,4 @@ func dictionary(v any) (any, error) {
 		return o, nil
 	}
 	return nil, reason(fmt.Sprintf("'%s' is not a dictionary", python(v)))
-}
-
-var hostLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
-// domain accepts names of the DNS, or none, and returns them in lower case.
-func domain(v any) (any, error) {
-	s, ok := v.(string)
-	if !ok {
-		return nil, store.InvalidInput("Input value %s must be string type", python(v))
-	}
-	s = strings.ToLower(s)
-	if s == "" {
-		return s, nil
-	}
-	if len(s) > 255 {
-		return nil, reason(fmt.Sprintf("'%s' exceeds maximum length of 255", s))
-	}
-	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
-		if !hostLabel.MatchString(label) {
-			return nil, reason(fmt.Sprintf("'%s' not a valid PQDN or FQDN. Reason: Name '%s' must be 1-63 characters long, "+
-				"each of which can only be alphanumeric or a hyphen.", s, label))
-		}
-	}
-	return s, nil
 }

@@ -52,7 +52,8 @@ type authRequest struct {
 					Password string
 				}
 			}
-			Token struct{ ID string }
+			Token                 struct{ ID string }
+			ApplicationCredential givenCredential `json:"application_credential"`
 		}
 		Scope json.RawMessage // an object, or "unscoped"
 	}
@@ -82,6 +83,8 @@ func (s *Service) identify(r *http.Request, in *authRequest) *token {
 			// A token got by a token lives no longer than that.
 			return &token{user: old.user, method: "token", expires: old.expires}
 		}
+	case slices.Equal(id.Methods, []string{byCredential}):
+		return s.loginCredential(r.Context(), &id.ApplicationCredential)
 	case slices.Equal(id.Methods, []string{"password"}):
 		if u := s.login(r.Context(), id.Password.User.text(), id.Password.User.Password); u != nil {
 			return &token{user: u, method: "password"}
@@ -94,6 +97,9 @@ func (s *Service) identify(r *http.Request, in *authRequest) *token {
 // only one if it names none.
 func (s *Service) scope(t *token, raw json.RawMessage) bool {
 	var scope struct{ Project named }
+	if t.method == byCredential { // it has its project, and can't have another
+		return len(raw) == 0
+	}
 	switch string(raw) {
 	case "", "null":
 		if len(t.user.Projects) == 1 {

@@ -5,6 +5,5 @@
 //
 // Users and projects have their names as IDs. Tokens live in memory: after a
 // restart clients authenticate again, as they do when a token expires. There
-// are no application credentials, no domains but "default", and nothing can be
-// changed over the API.
+// are no domains but "default", and nothing can be changed over the API.
 package identity

@@ -12,18 +12,20 @@ import (
 
 // Options of a Service.
 type Options struct {
-	Users  []User           // required
-	Region string           // "": RegionOne
-	Now    func() time.Time // nil: time.Now
+	Users          []User // required
+	AppCredentials []AppCredential
+	Region         string           // "": RegionOne
+	Now            func() time.Time // nil: time.Now
 }
 
 // Service is an Identity API and a guard. It is safe for concurrent use.
 type Service struct {
-	users    []User
-	projects []string // in order
-	region   string
-	tokens   tokens
-	mux      *http.ServeMux
+	users          []User
+	appCredentials []AppCredential
+	projects       []string // in order
+	region         string
+	tokens         tokens
+	mux            *http.ServeMux
 
 	// checking is held while a password is checked: that takes a tenth of a
 	// second of one processor, and any stranger can ask for it.
@@ -37,7 +39,7 @@ func New(o Options) (*Service, error) {
 		return nil, errors.New("there is no user")
 	}
 	s := &Service{
-		users: slices.Clone(o.Users), region: o.Region, tokens: newTokens(o.Now), mux: http.NewServeMux(),
+		users: slices.Clone(o.Users), appCredentials: slices.Clone(o.AppCredentials), region: o.Region, tokens: newTokens(o.Now), mux: http.NewServeMux(),
 		decoy: Password{iterations: o.Users[0].Password.iterations, salt: make([]byte, saltSize)},
 	}
 	if s.region == "" {
@@ -55,6 +57,9 @@ func New(o Options) (*Service, error) {
 	}
 	slices.Sort(s.projects)
 	s.projects = slices.Compact(s.projects)
+	if err := s.checkAppCredentials(); err != nil {
+		return nil, err
+	}
 	s.routes()
 	return s, nil
 }

@@ -25,7 +25,8 @@ func secret() identity.Password {
 // newService knows an administrator of two projects, and a member of one.
 func newService(t testing.TB, now func() time.Time) *identity.Service {
 	t.Helper()
-	s, err := identity.New(identity.Options{Now: now, Users: []identity.User{
+	credentials := []identity.AppCredential{{Name: "courier", Secret: secret(), User: "joe", Project: "two"}}
+	s, err := identity.New(identity.Options{Now: now, AppCredentials: credentials, Users: []identity.User{
 		{Name: "boss", Password: secret(), Role: identity.Admin, Projects: []string{"one", "two"}},
 		{Name: "joe", Password: secret(), Role: identity.Member, Projects: []string{"two"}},
 	}})
@@ -165,6 +166,37 @@ func TestTokens(t *testing.T) {
 		if rec := c.send("GET", "/v2.0/networks", "", "X-Auth-Token", old); rec.Code != 401 {
 			t.Errorf("an expired token: %d", rec.Code)
 		}
+	}
+}
+
+func TestApplicationCredentials(t *testing.T) {
+	c := newCloud(t)
+	ask := func(credential, scope string) string {
+		return `{"auth":{"identity":{"methods":["application_credential"],"application_credential":` + credential + `}` + scope + `}}`
+	}
+	for _, credential := range []string{
+		`{"id":"courier","secret":"secret"}`, `{"name":"courier","secret":"secret","user":{"id":"joe"}}`,
+		`{"name":"courier","secret":"secret","user":{"name":"joe","domain":{"name":"Default"}}}`,
+	} {
+		rec := c.send("GET", "/v2.0/networks", "", "X-Auth-Token", c.token(ask(credential, "")))
+		if rec.Code != 200 || !strings.HasPrefix(rec.Body.String(), "/joe/two/") {
+			t.Errorf("%s: %d %s", credential, rec.Code, rec.Body)
+		}
+	}
+	for _, body := range []string{
+		ask(`{"id":"courier","secret":"wrong"}`, ""), ask(`{"id":"other","secret":"secret"}`, ""), ask(`{"id":"courier","secret":"secret"}`, scoped("two")),
+		ask(`{"name":"courier","secret":"secret","user":{"id":"boss"}}`, ""), ask(`{"name":"courier","secret":"secret"}`, ""), ask(`{}`, ""),
+	} {
+		if rec := c.send("POST", "/v3/auth/tokens", body); rec.Code != 401 {
+			t.Errorf("%s: %d", body, rec.Code)
+		}
+	}
+	_, err := identity.New(identity.Options{
+		Users:          []identity.User{{Name: "a", Password: secret(), Role: identity.Member, Projects: []string{"p"}}},
+		AppCredentials: []identity.AppCredential{{Name: "c", Secret: secret(), User: "a", Project: "q"}},
+	})
+	if err == nil {
+		t.Error("an application credential for a project that is not the user's is accepted")
 	}
 }
 

@@ -85,8 +85,8 @@ func (s *Store) AddAddresses(ctx context.Context, id string, add []netip.Prefix)
 			}
 		}
 		if there != nil {
-			return errorf(BadRequest, "AddressesAlreadyExist", "Addresses %s already exist in the address group %s.",
-				strings.Join(there, ", "), id)
+			return errorf(BadRequest, "AddressesAlreadyExist", "Addresses ['%s'] already exist in the address group %s.",
+				strings.Join(there, "', '"), id)
 		}
 		g.Addresses = sortedPrefixes(append(slices.Clone(g.Addresses), add...))
 		return nil
@@ -103,8 +103,8 @@ func (s *Store) RemoveAddresses(ctx context.Context, id string, gone []netip.Pre
 			}
 		}
 		if missing != nil {
-			return errorf(NotFound, "AddressesNotFound", "Addresses %s not found in the address group %s.",
-				strings.Join(missing, ", "), id)
+			return errorf(NotFound, "AddressesNotFound", "Addresses ['%s'] not found in the address group %s.",
+				strings.Join(missing, "', '"), id)
 		}
 		g.Addresses = slices.DeleteFunc(slices.Clone(g.Addresses), func(p netip.Prefix) bool { return slices.Contains(gone, p) })
 		return nil

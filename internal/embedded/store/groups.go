@@ -95,7 +95,7 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, specs []SecurityGroupS
 		if err := x.quota("security_group", spec.StandardSpec); err != nil {
 			return nil, err
 		}
-		if g.Name == defaultName {
+		if strings.EqualFold(g.Name, defaultName) {
 			return nil, errorf(Conflict, "SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
 		}
 		g.Stateless = spec.Stateful.Set && !spec.Stateful.V

@@ -49,6 +49,9 @@ func createNetwork(x *tx, spec NetworkSpec) (*Network, error) {
 	if err := spec.into(n, x.store.mtu); err != nil {
 		return nil, err
 	}
+	if n.QoSPolicyID == "" {
+		n.QoSPolicyID = x.defaultPolicy(n.ProjectID)
+	}
 	x.ensureDefaultGroup(n.ProjectID)
 	set(x, x.networks, n.ID, n)
 	return n, nil

@@ -118,6 +118,10 @@ func createPort(x *tx, spec PortSpec) (*Port, error) {
 		Standard:  x.standard(x.newPortID(), spec.StandardSpec),
 		NetworkID: network, AdminStateUp: true, VNICType: "normal",
 	}
+	if err := x.mayOnNetwork("create", on, spec); err != nil {
+		return nil, err
+	}
+	p.NoAddresses = spec.FixedIPs.Set && len(spec.FixedIPs.V) == 0
 	p.Revision = 1 // as Neutron's, whose addresses are its first change
 	spec.into(p)
 	if len(spec.Tags.V) > 0 {
@@ -205,6 +209,9 @@ func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Matc
 		if err := x.may("update_port", m, &old.Standard); err != nil {
 			return err
 		}
+		if err := x.mayOnNetwork("update", x.networks.rows[old.NetworkID], spec); err != nil {
+			return err
+		}
 		p := *old
 		spec.into(&p)
 		if err := s.changeMAC(x, old, &p, spec.MAC); err != nil {
@@ -220,7 +227,7 @@ func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Matc
 		if err := x.checkPolicy(spec.QoSPolicyID.V); err != nil {
 			return err
 		}
-		if err := x.resecure(old, &p, spec); err != nil {
+		if err := x.resecure(&p, spec); err != nil {
 			return err
 		}
 		p.touch(x.now)
@@ -234,7 +241,7 @@ func (s *Store) UpdatePort(ctx context.Context, id string, spec PortSpec, m Matc
 // changeMAC refuses to change the MAC address of a bound port: the interface
 // has the old one.
 func (s *Store) changeMAC(x *tx, old, p *Port, want Opt[string]) error {
-	if !want.Set || want.V == "" || want.V == old.MAC {
+	if !want.Set || want.V == old.MAC {
 		return nil
 	}
 	if vif := s.viewPort(x.state, old).VIFType; vif == "bridge" {

@@ -46,7 +46,7 @@ func (x *tx) secure(p *Port, on *Network, spec PortSpec) error {
 }
 
 // resecure changes a port's port security, groups and pairs.
-func (x *tx) resecure(old, p *Port, spec PortSpec) (err error) {
+func (x *tx) resecure(p *Port, spec PortSpec) (err error) {
 	if !x.store.enforce {
 		return nil
 	}
@@ -63,9 +63,6 @@ func (x *tx) resecure(old, p *Port, spec PortSpec) (err error) {
 	}
 	switch {
 	case p.Security:
-		if !old.Security && !spec.Groups.Set && len(p.Groups) == 0 {
-			p.Groups = []string{x.ensureDefaultGroup(p.ProjectID)}
-		}
 		return nil
 	case len(p.Pairs) > 0:
 		return pairsNeedSecurity()
@@ -104,7 +101,7 @@ func (x *tx) checkGroups(ids []string) ([]string, error) {
 // pairsOf checks the pairs of a port.
 func pairsOf(p *Port, pairs []AddressPair) ([]AddressPair, error) {
 	if len(pairs) > maxPairs {
-		return nil, errorf(BadRequest, "AddressPairExhausted",
+		return nil, errorf(BadRequest, "AllowedAddressPairExhausted",
 			"The number of allowed address pair exceeds the maximum %d.", maxPairs)
 	}
 	seen := make(map[AddressPair]bool, len(pairs))

@@ -12,6 +12,8 @@ const (
 	BandwidthLimit   = "bandwidth_limit"
 	DSCPMarking      = "dscp_marking"
 	MinimumBandwidth = "minimum_bandwidth"
+	PacketRateLimit  = "packet_rate_limit"
+	MinimumPackets   = "minimum_packet_rate"
 )
 
 // QoSPolicy is a stored QoS policy with its rules.
@@ -27,8 +29,10 @@ type QoSRule struct {
 	ID        string `json:"id"`
 	Type      string `json:"type"`
 	MaxKbps   int    `json:"max_kbps,omitempty"`
-	MaxBurst  int    `json:"max_burst,omitempty"` // kbit
+	MaxBurst  int    `json:"max_burst,omitempty"` // kbit, or thousands of packets
 	MinKbps   int    `json:"min_kbps,omitempty"`
+	MaxKpps   int    `json:"max_kpps,omitempty"`
+	MinKpps   int    `json:"min_kpps,omitempty"`
 	Direction string `json:"direction,omitempty"`
 	DSCPMark  int    `json:"dscp_mark,omitempty"`
 }
@@ -82,13 +86,21 @@ func (s *Store) CreateQoSPolicies(ctx context.Context, specs []QoSPolicySpec) ([
 func (x *tx) changePolicy(p *QoSPolicy, spec QoSPolicySpec) error {
 	spec.Shared.into(&p.Shared)
 	spec.IsDefault.into(&p.IsDefault)
-	for id, o := range x.policies.rows {
-		if p.IsDefault && o.IsDefault && id != p.ID && o.ProjectID == p.ProjectID {
-			return errorf(Conflict, "QoSPolicyDefaultAlreadyExists",
-				"A default QoS policy exists for project %s.", p.ProjectID)
-		}
+	if other := x.defaultPolicy(p.ProjectID); p.IsDefault && other != "" && other != p.ID {
+		return errorf(Conflict, "QoSPolicyDefaultAlreadyExists",
+			"A default QoS policy exists for project %s.", p.ProjectID)
 	}
 	return nil
+}
+
+// defaultPolicy returns the policy that networks of a project get unasked, or "".
+func (x *tx) defaultPolicy(project string) string {
+	for id, p := range x.policies.rows {
+		if p.IsDefault && p.ProjectID == project {
+			return id
+		}
+	}
+	return ""
 }
 
 // UpdateQoSPolicy changes a QoS policy.
@@ -143,77 +155,4 @@ func (s *Store) DeleteQoSPolicy(ctx context.Context, id string, m Match) error {
 		set(x, x.policies, id, nil)
 		return nil
 	})
-}
-
-// AddQoSRule adds a rule to a policy, which may have one of each type and
-// direction.
-func (s *Store) AddQoSRule(ctx context.Context, policy string, r QoSRule) (QoSRule, error) {
-	r.ID = uuid.NewString()
-	_, err := s.editPolicy(ctx, policy, Match{}, func(_ *tx, p *QoSPolicy) error {
-		p.Rules = append(p.Rules, r)
-		return p.checkRule(r)
-	})
-	return r, err
-}
-
-func (p *QoSPolicy) checkRule(r QoSRule) error {
-	for _, o := range p.Rules {
-		if o.ID != r.ID && o.Type == r.Type && o.Direction == r.Direction {
-			return errorf(Conflict, "QoSRulesConflict",
-				"Rule %s conflicts with rule %s which already exists in QoS Policy %s.", r.Type, o.ID, p.ID)
-		}
-	}
-	return nil
-}
-
-// ChangeQoSRule changes a rule of a type.
-func (s *Store) ChangeQoSRule(ctx context.Context, policy, typ, id string, f func(*QoSRule)) (out QoSRule, err error) {
-	_, err = s.editPolicy(ctx, policy, Match{}, func(_ *tx, p *QoSPolicy) error {
-		i := p.rule(typ, id)
-		if i < 0 {
-			return qosRuleNotFound(policy, id)
-		}
-		f(&p.Rules[i])
-		out = p.Rules[i]
-		return p.checkRule(out)
-	})
-	return out, err
-}
-
-// RemoveQoSRule removes a rule of a type.
-func (s *Store) RemoveQoSRule(ctx context.Context, policy, typ, id string) error {
-	_, err := s.editPolicy(ctx, policy, Match{}, func(_ *tx, p *QoSPolicy) error {
-		i := p.rule(typ, id)
-		if i < 0 {
-			return qosRuleNotFound(policy, id)
-		}
-		p.Rules = slices.Delete(p.Rules, i, i+1)
-		return nil
-	})
-	return err
-}
-
-// QoSRules returns the rules of a type, or, with an ID, that one.
-func (s *Store) QoSRules(ctx context.Context, policy, typ, id string) ([]QoSRule, error) {
-	p, err := s.QoSPolicy(ctx, policy)
-	if err != nil {
-		return nil, err
-	}
-	out := slices.DeleteFunc(slices.Clone(p.Rules), func(r QoSRule) bool { return r.Type != typ || id != "" && r.ID != id })
-	if id != "" && len(out) == 0 {
-		return nil, qosRuleNotFound(policy, id)
-	}
-	return out, nil
-}
-
-func (p *QoSPolicy) rule(typ, id string) int {
-	return slices.IndexFunc(p.Rules, func(r QoSRule) bool { return r.ID == id && r.Type == typ })
-}
-
-// checkPolicy makes sure that a policy to be used is there.
-func (x *tx) checkPolicy(id string) error {
-	if id != "" && find(x, x.policies, id) == nil {
-		return policyNotFound(id)
-	}
-	return nil
 }

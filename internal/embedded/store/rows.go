@@ -131,6 +131,7 @@ type Port struct {
 	QoSPolicyID  string         `json:"qos,omitempty"`
 	DHCPOptions  []DHCPOption   `json:"dhcp_options,omitempty"`
 	NoUplink     bool           `json:"no_uplink,omitempty"` // propagate_uplink_status is false
+	NoAddresses  bool           `json:"no_ips,omitempty"`    // it was made to have none
 }
 
 // DHCPOption is an option that a DHCP server would tell the port.

@@ -12,13 +12,13 @@ type protocol struct {
 }
 
 // protocols are Neutron's names of IP protocols, in the order in which its
-// messages list them. The last ones are aliases.
+// messages list them.
 func protocols() []protocol {
 	return []protocol{
-		{"ah", 51}, {"dccp", 33}, {"egp", 8}, {"esp", 50}, {"gre", 47}, {"icmp", 1}, {"igmp", 2}, {"ipip", 4},
-		{"ipv6-encap", 41}, {"ipv6-frag", 44}, {"ipv6-icmp", 58}, {"ipv6-nonxt", 59}, {"ipv6-opts", 60},
-		{"ipv6-route", 43}, {"ospf", 89}, {"pgm", 113}, {"rsvp", 46}, {"sctp", 132}, {"tcp", 6}, {"udp", 17},
-		{"udplite", 136}, {"vrrp", 112}, {"icmpv6", 58},
+		{"ah", 51}, {"dccp", 33}, {"egp", 8}, {"esp", 50}, {"gre", 47}, {"hopopt", 0}, {"icmp", 1}, {"igmp", 2},
+		{"ip", 0}, {"ipip", 4}, {"ipv6-encap", 41}, {"ipv6-frag", 44}, {"ipv6-icmp", 58}, {"icmpv6", 58},
+		{"ipv6-nonxt", 59}, {"ipv6-opts", 60}, {"ipv6-route", 43}, {"ospf", 89}, {"pgm", 113}, {"rsvp", 46},
+		{"sctp", 132}, {"tcp", 6}, {"udp", 17}, {"udplite", 136}, {"vrrp", 112},
 	}
 }
 
@@ -64,9 +64,6 @@ func Protocol(given string) (string, error) {
 	names := "[None"
 	for _, p := range protocols() {
 		if p.name == given {
-			if given == "icmpv6" {
-				return "ipv6-icmp", nil
-			}
 			return given, nil
 		}
 		names += ", '" + p.name + "'"
@@ -76,17 +73,34 @@ func Protocol(given string) (string, error) {
 		given, names)
 }
 
-// check holds what a rule says against itself.
-func (r *SecurityGroupRule) check() error {
+// settleProtocol gives a protocol the name that Neutron keeps: ICMP is each
+// family's own, and has one name.
+func (r *SecurityGroupRule) settleProtocol() {
+	switch {
+	case r.Protocol == "icmpv6", r.Protocol == "icmp" && r.Ethertype == IPv6:
+		r.Protocol = "ipv6-icmp"
+	case r.Protocol == "1" && r.Ethertype == IPv6:
+		r.Protocol = "58"
+	}
+}
+
+// dropFullRange leaves out a range that is all ports.
+func (r *SecurityGroupRule) dropFullRange() {
+	if withPorts(r.ProtocolNumber()) && r.PortMin != nil && *r.PortMin == 1 && r.PortMax != nil && *r.PortMax == 65535 {
+		r.PortMin, r.PortMax = nil, nil
+	}
+}
+
+// check holds what a rule says against itself. protocol is as it was given.
+func (r *SecurityGroupRule) check(protocol string) error {
 	if err := r.checkPorts(); err != nil {
 		return err
 	}
 	if r.Ethertype == IPv4 {
-		for _, p := range [...]string{"ipv6-encap", "ipv6-frag", "ipv6-icmp", "ipv6-nonxt", "ipv6-opts", "ipv6-route"} {
-			if r.Protocol == p {
-				return errorf(BadRequest, "SecurityGroupEthertypeConflictWithProtocol",
-					"Invalid ethertype %s for protocol %s.", r.Ethertype, r.Protocol)
-			}
+		switch r.ProtocolNumber() {
+		case 41, 43, 44, protoICMPv6, 59, 60:
+			return errorf(BadRequest, "SecurityGroupEthertypeConflictWithProtocol",
+				"Invalid ethertype %s for protocol %s.", r.Ethertype, protocol)
 		}
 	}
 	remotes := 0
@@ -97,7 +111,7 @@ func (r *SecurityGroupRule) check() error {
 	}
 	if remotes > 1 {
 		return errorf(BadRequest, "SecurityGroupMultipleRemoteEntites",
-			"Only one of remote_ip_prefix, remote_group_id or remote_address_group_id may be provided.")
+			"Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.")
 	}
 	if p := r.Normalized(); p.IsValid() && p.Addr().Is4() != (r.Ethertype == IPv4) {
 		return errorf(BadRequest, "SecurityGroupRuleParameterConflict",
@@ -124,11 +138,14 @@ func (r *SecurityGroupRule) checkPorts() error {
 			return errorf(BadRequest, "SecurityGroupInvalidPortRange",
 				"For TCP/UDP protocols, port_range_min must be <= port_range_max")
 		}
+		if *low == 1 && *high == 65535 { // Neutron, too, keeps all ports as no range
+			r.PortMin, r.PortMax = nil, nil
+		}
 	case number == protoICMP || number == protoICMPv6:
 		return checkICMP(low, high)
 	default:
 		return errorf(BadRequest, "SecurityGroupInvalidProtocolForPort",
-			"Invalid protocol %s for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.", r.Protocol)
+			"Ports cannot be specified for protocol %d. Ports are only supported for DCCP, SCTP, TCP, UDP, UDPLITE.", number)
 	}
 	return nil
 }

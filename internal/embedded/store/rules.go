@@ -90,9 +90,13 @@ func (r *SecurityGroupRule) key() string {
 		}
 		return fmt.Sprint(*n)
 	}
+	remote := r.RemotePrefix // Neutron takes two spellings of a prefix for two rules
+	if remote == "0.0.0.0/0" || remote == "::/0" {
+		remote = ""
+	}
 	return strings.Join([]string{
 		r.GroupID, r.Direction, r.Ethertype, fmt.Sprint(r.ProtocolNumber()), number(r.PortMin), number(r.PortMax),
-		r.Normalized().String(), r.RemoteGroup, r.RemoteAddrs,
+		remote, r.RemoteGroup, r.RemoteAddrs,
 	}, " ")
 }
 
@@ -153,14 +157,17 @@ func (x *tx) createRule(spec SecurityGroupRuleSpec, made map[string]bool) (*Secu
 	spec.Direction.into(&r.Direction)
 	spec.Ethertype.into(&r.Ethertype)
 	spec.Protocol.into(&r.Protocol)
+	given := r.Protocol
+	r.settleProtocol()
 	spec.PortMin.into(&r.PortMin)
 	spec.PortMax.into(&r.PortMax)
 	spec.RemotePrefix.into(&r.RemotePrefix)
 	spec.RemoteGroup.into(&r.RemoteGroup)
 	spec.RemoteAddrs.into(&r.RemoteAddrs)
-	if err := r.check(); err != nil {
+	if err := r.check(given); err != nil {
 		return nil, err
 	}
+	r.dropFullRange()
 	g := find(x, x.groups, r.GroupID)
 	if g == nil {
 		return nil, groupNotFound(r.GroupID)

@@ -110,11 +110,8 @@ func (x *tx) checkScope(p *SubnetPool) error {
 		return scopeNotFound(p.ScopeID)
 	case a.IPVersion != p.IPVersion():
 		return errorf(BadRequest, "IllegalSubnetPoolIpVersionAssociationToAddressScope",
-			"Illegal subnetpool association: subnetpool %s cannot be associated with address scope %s because subnetpool ip_version is not %d.",
+			"Illegal subnetpool association: subnetpool %s cannot associate with address scope %s because subnetpool ip_version is not %d.",
 			p.ID, a.ID, a.IPVersion)
-	case x.mine(&a.Standard, "") != nil:
-		return errorf(BadRequest, "IllegalSubnetPoolAssociationToAddressScope",
-			"Illegal subnetpool association: subnetpool %s cannot be associated with address scope %s.", p.ID, a.ID)
 	}
 	prefixes := setOf(p.Prefixes)
 	for _, id := range x.poolScope.list(p.ScopeID) {

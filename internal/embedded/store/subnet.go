@@ -124,8 +124,6 @@ func checkAbsence(spec SubnetSpec, poolID string) error {
 		return badRequest("subnets", "a subnetpool must be specified in the absence of a cidr")
 	case spec.Pools.Set:
 		return badRequest("subnets", "allocation_pools allowed only for specific subnet requests.")
-	case spec.Gateway.Set && spec.Gateway.V.IsValid():
-		return badRequest("subnets", "gateway_ip allowed only for specific subnet requests.")
 	}
 	return nil
 }
@@ -145,7 +143,10 @@ func (x *tx) place(s *Subnet, spec SubnetSpec) error {
 	if spec.CIDR.Set {
 		s.Gateway = defaultGateway(s.CIDR)
 		spec.Gateway.into(&s.Gateway)
-		if err := s.setPools(spec.Pools); err != nil {
+		if s.CIDR.Bits() == 31 && s.Gateway == rangeOf(s.CIDR).Last {
+			return errorf(Conflict, "IpamValueInvalid", "Gateway IP %s cannot be allocated in CIDR %s", s.Gateway, s.CIDR)
+		}
+		if err := s.setPools(Opt[[]Range]{V: spec.Pools.V, Set: len(spec.Pools.V) > 0}); err != nil {
 			return err
 		}
 		if pool != nil {
@@ -161,11 +162,10 @@ func (x *tx) place(s *Subnet, spec SubnetSpec) error {
 		return err
 	}
 	s.CIDR = cidr
-	if !spec.Gateway.Set {
-		// Neutron takes the first host here even for IPv6, where a subnet
-		// with a given CIDR gets the router's anycast address.
-		s.Gateway = cidr.Addr().Next()
-	}
+	// Neutron takes the first host here even for IPv6, where a subnet
+	// with a given CIDR gets the router's anycast address.
+	s.Gateway = cidr.Addr().Next()
+	spec.Gateway.into(&s.Gateway)
 	if err := checkSubnet(spec, cidr, nil); err != nil {
 		return err
 	}

@@ -127,12 +127,11 @@ func (s *Store) UpdateSubnetPool(ctx context.Context, id string, spec SubnetPool
 	return s.editPool(ctx, id, m, func(x *tx, p *SubnetPool) error {
 		spec.StandardSpec.into(&p.Standard)
 		if spec.Prefixes.Set {
-			old := p.Prefixes
+			if !covers(spec.Prefixes.V, p.Prefixes) {
+				return prefixUpdate("Existing prefixes must be a subset of the new prefixes")
+			}
 			if err := p.setPrefixes(spec.Prefixes.V); err != nil {
 				return err
-			}
-			if !covers(p.Prefixes, old) {
-				return prefixUpdate("Existing prefixes must be a subset of the new prefixes")
 			}
 		}
 		return x.changePool(p, spec)
@@ -179,6 +178,55 @@ func (s *Store) RemovePrefixes(ctx context.Context, id string, prefixes []netip.
 		}
 		return p.setPrefixes(left.Prefixes())
 	})
+}
+
+// Onboard makes the subnets that a network has of the pool's family the
+// pool's, and adds their CIDRs to its prefixes. It returns them.
+func (s *Store) Onboard(ctx context.Context, id, network string) (subnets []SubnetView, err error) {
+	_, err = s.editPool(ctx, id, Match{}, func(x *tx, p *SubnetPool) error {
+		subnets = nil
+		n := find(x, x.networks, network)
+		if n == nil {
+			return networkNotFound(network)
+		}
+		if err := x.mine(&n.Standard, "update_network"); err != nil {
+			return err
+		}
+		prefixes := slices.Clone(p.Prefixes)
+		for _, sub := range x.subnetsOf(network) {
+			if sub.IPVersion() != p.IPVersion() {
+				continue
+			}
+			for _, cut := range x.subnetPool.list(id) {
+				if x.subnets.rows[cut].CIDR.Overlaps(sub.CIDR) {
+					return errorf(BadRequest, "IllegalSubnetPoolUpdate", "Illegal subnetpool update : Onboarding subnet %s: %s "+
+						"conflicts with allocated prefixes in subnet pool %s.", sub.ID, sub.CIDR, id)
+				}
+			}
+			prefixes = append(prefixes, sub.CIDR)
+			subnets = append(subnets, viewSubnet(x.state, sub))
+		}
+		if err := p.setPrefixes(prefixes); err != nil {
+			return err
+		}
+		if err := x.checkScope(p); err != nil {
+			return err
+		}
+		for i := range subnets {
+			x.moveToPool(&subnets[i], p.ID)
+		}
+		return nil
+	})
+	return subnets, err
+}
+
+// moveToPool makes a subnet one that was cut from a pool.
+func (x *tx) moveToPool(v *SubnetView, pool string) {
+	sub := *v.Subnet
+	sub.SubnetPoolID = pool
+	sub.touch(x.now)
+	set(x, x.subnets, sub.ID, &sub)
+	v.Subnet = &sub
 }
 
 func (s *Store) editPool(ctx context.Context, id string, m Match, f func(*tx, *SubnetPool) error) (out SubnetPoolView, err error) {

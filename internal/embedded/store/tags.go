@@ -15,9 +15,7 @@ const (
 	SubnetPoolResource Resource = "subnetpools"
 	PortResource       Resource = "ports"
 	GroupResource      Resource = "security-groups"
-	AddrGroupResource  Resource = "address-groups"
 	QoSPolicyResource  Resource = "policies"
-	RuleResource       Resource = "security-group-rules"
 )
 
 // Tags returns the tags of a resource, sorted.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kuryr/internal/courier"
 )
 
@@ -31,6 +33,42 @@ func (s *suite) port() {
 	found, err = s.n.PortsByMark(s.ctx(), m)
 	s.check(err)
 	s.equal("by mark after its deletion", len(found), 0)
+}
+
+// More ports than go into one request are looked up; one that is gone is left out.
+func (s *suite) statuses() {
+	n := s.makeNetwork()
+	s.makeSubnet(n.ID, "10.219.0.0/24")
+	p, gone := s.makePort(courier.PortSpec{Network: n.ID}), s.makePort(courier.PortSpec{Network: n.ID})
+	s.check(s.n.DeletePort(s.ctx(), gone.ID))
+	ids := []courier.PortID{gone.ID}
+	for range 120 {
+		ids = append(ids, courier.PortID(uuid.NewString()))
+	}
+	got, err := s.n.PortStatuses(s.ctx(), append(ids, p.ID))
+	s.check(err)
+	s.equal("statuses", got, map[courier.PortID]string{p.ID: "DOWN"})
+	got, err = s.n.PortStatuses(s.ctx(), nil)
+	s.check(err)
+	s.equal("statuses of nothing", len(got), 0)
+	_, err = s.n.PortStatuses(s.ctx(), []courier.PortID{"x&id=y"})
+	s.want(courier.Invalid, err)
+}
+
+// The host that binds ports has a live agent; an unknown one has none.
+func (s *suite) agents() {
+	all, err := s.n.AgentsOfHost(s.ctx(), s.o.Host)
+	s.check(err)
+	alive := false
+	for _, a := range all {
+		alive = alive || a.Alive && a.Type != "" && !a.Heartbeat.IsZero()
+	}
+	if !alive {
+		s.Errorf("agents of %s: %+v", s.o.Host, all)
+	}
+	all, err = s.n.AgentsOfHost(s.ctx(), "neutrontest&host="+s.o.Host)
+	s.check(err)
+	s.equal("agents of a host that nobody knows", len(all), 0)
 }
 
 func (s *suite) dualStack() {

@@ -1,8 +1,10 @@
-// Package neutrontest is the acceptance suite that every courier.Neutron must
-// pass: the embedded Neutron in process and over TCP, and a real one.
+// Package neutrontest holds what every Neutron must pass: the embedded one in
+// process and over TCP, and a real one.
 //
-// It asks for nothing but what courier.Neutron promises, makes resources under
-// marks of its own, and removes them when each test ends.
+// Run is the acceptance suite of courier.Neutron. It asks for nothing but what
+// that promises, and makes resources under marks of its own. RunAPI is the
+// conformance suite of the API itself, in plain HTTP: a recorded session with a
+// real Neutron, and more that was tried on one. Both remove what they made.
 package neutrontest
 
 import (
@@ -57,6 +59,8 @@ func Run(t *testing.T, open func(t *testing.T) courier.Neutron, o Options) {
 		{"port conflicts", (*suite).portConflicts},
 		{"exhausted subnet", (*suite).exhausted},
 		{"binding", (*suite).binding},
+		{"statuses", (*suite).statuses},
+		{"agents", (*suite).agents},
 		{"bulk", (*suite).bulk},
 		{"bulk all or nothing", (*suite).bulkAllOrNothing},
 		{"port update", (*suite).portUpdate},
@@ -66,6 +70,9 @@ func Run(t *testing.T, open func(t *testing.T) courier.Neutron, o Options) {
 		{"find ports", (*suite).findPorts},
 		{"tags of all kinds", (*suite).allTags},
 		{"revisions", (*suite).revisions},
+		{"security group", (*suite).securityGroup},
+		{"open ports", (*suite).openPorts},
+		{"security groups of ports", (*suite).groupsOfPorts},
 		{"what is gone", (*suite).gone},
 		{"deadline", (*suite).deadline},
 	} {
