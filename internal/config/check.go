@@ -26,8 +26,8 @@ const (
 )
 
 // store checks text and puts it into field, a pointer to one of Config's
-// fields: *string, *observe.Secret, *bool, *int for a number of things, or
-// *time.Duration for whole seconds.
+// fields: *string, *observe.Secret, *[]string for a list with commas, *bool, *int
+// for a number of things, or *time.Duration for whole seconds.
 func store(field any, check func(string) *fault, text string) *fault {
 	if strings.Contains(text, "\n") {
 		return invalid("its value goes on in the next line").
@@ -49,6 +49,8 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 	switch p := field.(type) {
 	case *string:
 		*p = text
+	case *[]string:
+		*p = splitList(text)
 	case *observe.Secret:
 		*p = observe.Secret(text)
 	case *int:
@@ -88,9 +90,39 @@ func show(field any) string {
 		return strconv.Itoa(int(*p / time.Second))
 	case *string:
 		return *p
+	case *[]string:
+		return strings.Join(*p, ", ")
 	default:
 		panic(fmt.Sprintf("config: no way to show a %T", field))
 	}
+}
+
+// splitList reads a list with commas; it is never nil.
+func splitList(text string) []string {
+	out := []string{}
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+// optionPatterns checks for names of options of Neutron's in Docker; a star at
+// the end stands for all that start so, "safe" for those that let nobody spoof.
+func optionPatterns(text string) *fault {
+	for _, p := range splitList(text) {
+		stem, open := strings.CutSuffix(p, "*")
+		switch {
+		case p == "safe":
+		case strings.Contains(stem, "*"):
+			return invalid("%q has a star that is not at its end", p)
+		case open && strings.HasPrefix("neutron.", stem), strings.HasPrefix(stem, "neutron."):
+		default:
+			return invalid("%q is no option of Neutron's", p).withHint("such as neutron.net.uuid or neutron.port.*; docs/docker.md lists them")
+		}
+	}
+	return nil
 }
 
 // parseBool knows oslo.config's spellings, in any case.

@@ -63,6 +63,10 @@ type Config struct {
 	EnableDHCP bool
 	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.
 	DefaultPoolV4, DefaultPoolV6 string
+	// AllowedOptions are the neutron. options that users of Docker may give; never nil.
+	AllowedOptions []string
+	// CompatTags writes the Python Kuryr's tags too.
+	CompatTags bool
 	// Cloud is how a real Neutron is reached; without one (Cloud.Real) the embedded Neutron is used.
 	Cloud Cloud
 	// AuthSection names the section of the file that holds the credentials. Empty: neutron.

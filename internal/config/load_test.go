@@ -36,6 +36,7 @@ func defaults() Config {
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
+		AllowedOptions:              []string{"safe"},
 		SSLCertFile:                 "/var/lib/kuryr/certs/cert.pem",
 		SSLKeyFile:                  "/var/lib/kuryr/certs/key.pem",
 		Cloud:                       Cloud{Timeout: 120 * time.Second, MaxRequests: 32},
@@ -113,6 +114,8 @@ vif_plugging_timeout = 30
 enable_dhcp = False
 default_subnetpool_v4 = four-$host
 default_subnetpool_v6 = six
+allowed_options = safe,, neutron.port.*
+compat_tags = on
 timeout = 7
 max_requests = 8
 `, nil))
@@ -125,6 +128,7 @@ max_requests = 8
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
+		AllowedOptions: []string{"safe", "neutron.port.*"}, CompatTags: true,
 		Cloud:           Cloud{Timeout: 7 * time.Second, MaxRequests: 8},
 		OVSDBConnection: "unix:/run/ovs.sock", IntegrationBridge: "br0", VIFPluggingIsFatal: true, VIFPluggingTimeout: 30 * time.Second,
 	}
@@ -202,6 +206,10 @@ var refusals = []struct {
 		`cannot use [DEFAULT] debug at FILE:2: its value goes on in the next line`, "first column"},
 	{"[DEFAULT]\ncapability_scope = Local\n", false,
 		`cannot use [DEFAULT] capability_scope at FILE:2: "Local" is not one of: local, global`, ""},
+	{"[neutron]\nallowed_options = neutron.net.uuid, neutron.*.uuid\n", false,
+		`cannot use [neutron] allowed_options at FILE:2: "neutron.*.uuid" has a star that is not at its end`, ""},
+	{"[neutron]\nallowed_options = net.uuid\n", false,
+		`cannot use [neutron] allowed_options at FILE:2: "net.uuid" is no option of Neutron's`, "neutron.net.uuid"},
 	{"[DEFAULT]\nhost =\n", false, `cannot use [DEFAULT] host at FILE:2: it must not be empty`, ""},
 	{"[DEFAULT]\nhost = a b\n", false, `cannot use [DEFAULT] host at FILE:2: "a b" has white space in it`, ""},
 	{"[DEFAULT]\nhost = $nothing\n", false, `cannot use [DEFAULT] host at FILE:2: $nothing refers to no option`, "$$"},

@@ -57,7 +57,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), ovsOptions(), neutronOptions(), cloudOptions())
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), ovsOptions(), neutronOptions(), cloudOptions(), reuseOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.

@@ -15,8 +15,11 @@ import (
 // port is made that holds it and, on a network with both families, one of
 // the other family, which the engine's next request then gets.
 func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.Prefix, error) {
+	p, err := c.knownPool(ctx, r.Pool)
+	if err != nil {
+		return netip.Prefix{}, because("request an address", "of pool "+string(r.Pool), err)
+	}
 	c.mu.Lock()
-	p := c.pools[r.Pool]
 	if p == nil || p.rec.State != ready {
 		c.mu.Unlock()
 		return netip.Prefix{}, &Error{Kind: NotFound, Op: "request an address", Subject: "of pool " + string(r.Pool),
@@ -25,7 +28,7 @@ func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.P
 	rec := p.rec
 	c.mu.Unlock()
 	var got netip.Prefix
-	err := checkWish(rec, r)
+	err = checkWish(rec, r)
 	switch {
 	case err != nil:
 	case rec.Network == "":
@@ -59,7 +62,9 @@ func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip
 	a := r.Address
 	switch {
 	case r.Gateway && !a.IsValid():
-		a = p.rec.CIDR.Addr().Next()
+		if a = p.rec.CIDR.Addr().Next(); p.rec.Promised.IsValid() {
+			a = p.rec.Promised
+		}
 	case !a.IsValid():
 		c.mu.Unlock()
 		return netip.Prefix{}, &Error{Kind: Unsupported, Op: "request an address", Subject: subject,
@@ -74,7 +79,7 @@ func (c *Courier) promise(ctx context.Context, p *pool, r AddressRequest) (netip
 		return netip.Prefix{}, &Error{Kind: Conflict, Op: "request address " + a.String(), Subject: subject, Public: "it is taken already"}
 	}
 	if r.Gateway {
-		p.rec.Gateway = a
+		p.rec.Gateway, p.rec.Wished = a, r.Address.IsValid()
 	} else {
 		p.rec.Auxiliary = append(slices.Clip(p.rec.Auxiliary), a)
 	}
@@ -98,7 +103,7 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 	if r.Address.IsValid() {
 		op = "request address " + r.Address.String()
 	}
-	n, err := c.readyNetwork(op, p.Network)
+	n, err := c.readyNetwork(ctx, op, p.Network)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
@@ -113,6 +118,9 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		}
 	}
 	a, err := c.reservePort(ctx, n, p, r)
+	if KindOf(err) == Conflict {
+		a, err = c.adoptPort(ctx, n, p, r, err)
+	}
 	if err != nil {
 		return netip.Prefix{}, because(op, subject, advised(err, r))
 	}
@@ -208,7 +216,8 @@ func (c *Courier) newAttachment(n *network, wish []FixedIP) *attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := &attachment{life: newLife(), rec: attachmentRecord{
-		Intent: newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()}}
+		Intent: newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()},
+		settings: n.rec.Ports}
 	for _, f := range wish {
 		if f.Address.IsValid() {
 			a.rec.Addresses = append(a.rec.Addresses, addressRecord{Subnet: f.Subnet, Address: f.Address})
@@ -226,13 +235,14 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	}
 	made, err := c.Neutron.CreatePort(ctx, PortSpec{
 		Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: wish, MAC: mac,
-		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host, Mark: c.mark(a.rec.Intent)})
+		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host,
+		Settings: a.settings, Mark: c.mark(a.rec.Intent)})
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.rec.take(made)
+	a.rec.take(made, c.networks[a.rec.Network])
 	return nil
 }
 
@@ -315,14 +325,17 @@ func (c *Courier) takePartner(ctx context.Context, a *attachment, p poolRecord, 
 // exchange gives a's port these addresses, and writes them down once it has
 // them. Called with a.op held.
 func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addressRecord) error {
+	rec := c.snapshot(a)
+	if err := rec.unchanged(addresses); err != nil {
+		return err
+	}
 	var want []FixedIP
 	for _, x := range addresses {
 		want = append(want, FixedIP{Subnet: x.Subnet, Address: x.Address})
 	}
-	id := c.snapshot(a).Port
 	var made Port
-	err := c.insist(ctx, a.rec.Network, a, want, MAC{}, func() (err error) {
-		made, err = c.Neutron.UpdatePort(ctx, id, PortUpdate{FixedIPs: want})
+	err := c.insist(ctx, rec.Network, a, want, MAC{}, func() (err error) {
+		made, err = c.Neutron.UpdatePort(ctx, rec.Port, PortUpdate{FixedIPs: want})
 		return err
 	})
 	if err != nil {
@@ -330,7 +343,7 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 	}
 	c.mu.Lock()
 	a.rec.Addresses = addresses
-	a.rec.take(made)
+	a.rec.take(made, c.networks[a.rec.Network])
 	c.mu.Unlock()
 	return c.save(ctx, noted, a)
 }
@@ -340,12 +353,11 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 // container off. Unknown pools and addresses are no error.
 func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr) error {
 	op, subject := "release address "+addr.String(), ""
-	c.mu.Lock()
-	p := c.pools[id]
-	if p == nil {
-		c.mu.Unlock()
-		return nil
+	p, err := c.knownPool(ctx, id)
+	if p == nil || err != nil {
+		return because(op, "of pool "+string(id), err)
 	}
+	c.mu.Lock()
 	if held := (heldAddress{id, addr}); !c.releases[held].IsZero() {
 		delete(c.releases, held)
 		c.mu.Unlock()
@@ -361,8 +373,9 @@ func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr
 	}
 	a := c.releasable(p.rec.Network, addr)
 	if a == nil {
+		rec := p.rec
 		c.mu.Unlock()
-		return nil
+		return because(op, subject, c.inheritReservation(ctx, rec, addr))
 	}
 	held := false
 	for i := range a.rec.Addresses {

@@ -13,7 +13,7 @@ import (
 // reservation included: Docker releases the addresses and asks no more.
 func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error) {
 	op := "attach endpoint " + r.Endpoint.Short()
-	n, err := c.readyNetwork(op, r.Network)
+	n, err := c.readyNetwork(ctx, op, r.Network)
 	if err != nil {
 		return Attached{}, err
 	}
@@ -27,13 +27,17 @@ func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error)
 		return a.rec.answer(n.rec), nil
 	}
 	c.mu.Unlock()
+	own, err := c.resolvePort(ctx, r.Port)
+	if err != nil {
+		return Attached{}, because(op, subject, err)
+	}
 	a, err := c.claim(ctx, n, r)
 	if err != nil {
 		return Attached{}, because(op, subject, err)
 	}
 	a.op.Lock()
 	defer a.op.Unlock()
-	if err := c.attach(ctx, n, a, r); err != nil {
+	if err := c.attach(ctx, n, a, r, own); err != nil {
 		c.noteUnanswered(&a.rec.Unanswered, err)
 		c.discard(a)
 		return Attached{}, because(op, subject, err)
@@ -172,15 +176,19 @@ func (c *Courier) wish(n *network, r AttachRequest) []FixedIP {
 }
 
 // attach carries the steps out. Called with a.op held.
-func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r AttachRequest) error {
+func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r AttachRequest, own PortSettings) error {
 	want := c.wish(n, r)
 	if slices.ContainsFunc(want, func(f FixedIP) bool { return f.Subnet == "" }) {
 		return &Error{Kind: Invalid, Op: "attach", Public: "an address lies on none of the network's subnets"}
 	}
 	c.mu.Lock()
 	a.rec.Published = r.Published
+	a.settings = own.over(n.rec.Ports)
 	c.mu.Unlock()
 	have := c.snapshot(a)
+	if err := have.mayBe(r); err != nil {
+		return err
+	}
 	if have.Port != "" && !r.MAC.IsZero() && r.MAC != have.MAC {
 		// Neutron lets only administrators change a port's MAC address.
 		if err := c.dropPort(ctx, a); err != nil {
@@ -199,7 +207,11 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 			return err
 		}
 	}
-	return c.plug(ctx, a, identified)
+	if identified {
+		return c.plug(ctx, a, nil)
+	}
+	device := string(r.Endpoint)
+	return c.plug(ctx, a, &PortUpdate{DeviceID: &device, Settings: own})
 }
 
 func sameAddresses(r attachmentRecord, want []netip.Addr) bool {
@@ -237,11 +249,11 @@ func (c *Courier) dropPort(ctx context.Context, a *attachment) error {
 	return nil
 }
 
-// plug makes the link and plugs it, while Neutron is told whose port it is.
-// The link comes up last: only when it is plugged is it open. Where frames
-// would pass unfiltered before the port is ACTIVE it comes up with Join: Docker
-// creates the endpoints of one network one after the other.
-func (c *Courier) plug(ctx context.Context, a *attachment, identified bool) error {
+// plug makes the link and plugs it, while Neutron is told whose port it is,
+// unless it knows. The link comes up last: only when it is plugged is it open.
+// Where frames would pass unfiltered before the port is ACTIVE it comes up with
+// Join: Docker creates the endpoints of one network one after the other.
+func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate) error {
 	rec := c.snapshot(a)
 	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
 		return c.explained(ctx, rec, err)
@@ -250,24 +262,27 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identified bool) erro
 		return err
 	}
 	c.mu.Lock()
-	a.rec.Linked, a.rec.Closed = true, c.Binder.FailsOpen(rec.Binding)
+	a.rec.Linked, a.rec.Python = true, c.opt.CompatTags
+	a.rec.Closed = c.Binder.FailsOpen(rec.Binding)
 	rec.Closed = a.rec.Closed
 	c.mu.Unlock()
 	if err := c.save(ctx, durable, a); err != nil {
 		return err
 	}
 	var told sync.WaitGroup
-	var identity error
-	if !identified {
-		told.Go(func() {
-			device := string(rec.Endpoint)
-			_, identity = c.Neutron.UpdatePort(ctx, rec.Port, PortUpdate{DeviceID: &device})
-		})
-	}
+	var untold error
+	told.Go(func() {
+		if identity != nil {
+			_, untold = c.Neutron.UpdatePort(ctx, rec.Port, *identity)
+		}
+		if untold == nil && c.opt.CompatTags {
+			untold = c.tagPort(ctx, rec)
+		}
+	})
 	err := c.makeLink(ctx, rec)
 	told.Wait()
 	if err == nil {
-		err = identity
+		err = untold
 	}
 	if err != nil {
 		return err

@@ -26,8 +26,60 @@ func (x brokenNeutron) CreateNetwork(ctx context.Context, s courier.NetworkSpec)
 	return broken(ctx, x.b, "create network", func() (courier.Network, error) { return x.n.CreateNetwork(ctx, s) })
 }
 
-func (x brokenNeutron) DeleteNetwork(ctx context.Context, id courier.NetworkID) error {
-	return x.b.do(ctx, "delete network", func() error { return x.n.DeleteNetwork(ctx, id) })
+func (x brokenNeutron) DeleteNetwork(ctx context.Context, id courier.NetworkID, revision int) error {
+	return x.b.do(ctx, "delete network", func() error { return x.n.DeleteNetwork(ctx, id, revision) })
+}
+
+func (x brokenNeutron) DeleteSubnet(ctx context.Context, id courier.SubnetID, revision int) error {
+	return x.b.do(ctx, "delete subnet", func() error { return x.n.DeleteSubnet(ctx, id, revision) })
+}
+
+func (x brokenNeutron) NetworksByTags(ctx context.Context, tags ...string) ([]courier.Network, error) {
+	return broken(ctx, x.b, "list networks by tags", func() ([]courier.Network, error) { return x.n.NetworksByTags(ctx, tags...) })
+}
+
+func (x brokenNeutron) SubnetsByTags(ctx context.Context, tags ...string) ([]courier.Subnet, error) {
+	return broken(ctx, x.b, "list subnets by tags", func() ([]courier.Subnet, error) { return x.n.SubnetsByTags(ctx, tags...) })
+}
+
+func (x brokenNeutron) FindNetworks(ctx context.Context, r courier.Reference) ([]courier.Network, error) {
+	return broken(ctx, x.b, "find network", func() ([]courier.Network, error) { return x.n.FindNetworks(ctx, r) })
+}
+
+func (x brokenNeutron) FindSubnets(ctx context.Context, r courier.Reference) ([]courier.Subnet, error) {
+	return broken(ctx, x.b, "find subnet", func() ([]courier.Subnet, error) { return x.n.FindSubnets(ctx, r) })
+}
+
+func (x brokenNeutron) FindSubnetPools(ctx context.Context, r courier.Reference) ([]courier.SubnetPool, error) {
+	return broken(ctx, x.b, "find subnetpool", func() ([]courier.SubnetPool, error) { return x.n.FindSubnetPools(ctx, r) })
+}
+
+func (x brokenNeutron) DefaultSubnetPools(ctx context.Context, f courier.Family) ([]courier.SubnetPool, error) {
+	return broken(ctx, x.b, "find default subnetpool", func() ([]courier.SubnetPool, error) { return x.n.DefaultSubnetPools(ctx, f) })
+}
+
+func (x brokenNeutron) FindPorts(ctx context.Context, q courier.PortQuery) ([]courier.Port, error) {
+	return broken(ctx, x.b, "find port", func() ([]courier.Port, error) { return x.n.FindPorts(ctx, q) })
+}
+
+func (x brokenNeutron) FindSecurityGroups(ctx context.Context, r []courier.Reference) ([]courier.SecurityGroup, error) {
+	return broken(ctx, x.b, "find security groups", func() ([]courier.SecurityGroup, error) { return x.n.FindSecurityGroups(ctx, r) })
+}
+
+func (x brokenNeutron) FindQoSPolicies(ctx context.Context, r courier.Reference) ([]courier.QoSPolicy, error) {
+	return broken(ctx, x.b, "find QoS policy", func() ([]courier.QoSPolicy, error) { return x.n.FindQoSPolicies(ctx, r) })
+}
+
+func (x brokenNeutron) Tag(ctx context.Context, r courier.Resource, tag string) error {
+	return x.b.do(ctx, "tag "+string(r.Kind), func() error { return x.n.Tag(ctx, r, tag) })
+}
+
+func (x brokenNeutron) Untag(ctx context.Context, r courier.Resource, tag string) error {
+	return x.b.do(ctx, "untag "+string(r.Kind), func() error { return x.n.Untag(ctx, r, tag) })
+}
+
+func (x brokenNeutron) SetTags(ctx context.Context, r courier.Resource, tags []string) error {
+	return x.b.do(ctx, "set tags of "+string(r.Kind), func() error { return x.n.SetTags(ctx, r, tags) })
 }
 
 func (x brokenNeutron) NetworksByMark(ctx context.Context, m courier.Mark) ([]courier.Network, error) {
@@ -56,18 +108,6 @@ func (x brokenNeutron) DeleteSubnetPool(ctx context.Context, id courier.SubnetPo
 
 func (x brokenNeutron) SubnetPoolsByMark(ctx context.Context, m courier.Mark) ([]courier.SubnetPool, error) {
 	return broken(ctx, x.b, "list subnetpools", func() ([]courier.SubnetPool, error) { return x.n.SubnetPoolsByMark(ctx, m) })
-}
-
-func (x brokenNeutron) SubnetPoolsByName(ctx context.Context, n string) ([]courier.SubnetPool, error) {
-	return broken(ctx, x.b, "find subnetpool", func() ([]courier.SubnetPool, error) { return x.n.SubnetPoolsByName(ctx, n) })
-}
-
-func (x brokenNeutron) TagSubnetPool(ctx context.Context, id courier.SubnetPoolID, tag string) error {
-	return x.b.do(ctx, "tag subnetpool", func() error { return x.n.TagSubnetPool(ctx, id, tag) })
-}
-
-func (x brokenNeutron) UntagSubnetPool(ctx context.Context, id courier.SubnetPoolID, tag string) error {
-	return x.b.do(ctx, "untag subnetpool", func() error { return x.n.UntagSubnetPool(ctx, id, tag) })
 }
 
 func (x brokenNeutron) CreatePort(ctx context.Context, s courier.PortSpec) (courier.Port, error) {
@@ -157,6 +197,10 @@ func (x brokenLinker) Up(ctx context.Context, l string) error {
 
 func (x brokenLinker) Delete(ctx context.Context, l string) error {
 	return x.b.do(ctx, "delete link", func() error { return x.k.Delete(ctx, l) })
+}
+
+func (x brokenLinker) Adopt(ctx context.Context, l, alias string) error {
+	return x.b.do(ctx, "adopt link", func() error { return x.k.Adopt(ctx, l, alias) })
 }
 
 type brokenBinder struct {

@@ -25,6 +25,7 @@ type Options struct {
 	DefaultPoolV6  string // the same for IPv6
 	PoolNamePrefix string // subnetpools are named PREFIX-CIDR
 	EnableDHCP     bool   // enable_dhcp of the subnets
+	CompatTags     bool   // write the Python Kuryr's tags too
 	// VIFPluggingIsFatal has a Join fail whose port does not become ACTIVE.
 	VIFPluggingIsFatal bool
 	// VIFPluggingTimeout is how long a Join waits for that. 0: as long as its call may take.
@@ -129,11 +130,14 @@ func (c *Courier) Close() {
 	c.background.Wait()
 }
 
-// network returns the ready network, or a NotFound or Conflict error.
-func (c *Courier) readyNetwork(op string, id EngineNetworkID) (*network, error) {
+// readyNetwork returns the ready network, or a NotFound or Conflict error.
+func (c *Courier) readyNetwork(ctx context.Context, op string, id EngineNetworkID) (*network, error) {
+	n, err := c.knownNetwork(ctx, id)
+	if err != nil {
+		return nil, because(op, "on network "+id.Short(), err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.networks[id]
 	if n == nil {
 		return nil, &Error{Kind: NotFound, Op: op, Subject: "on network " + id.Short(),
 			Public: "Kuryr does not know this network on this host",

@@ -58,6 +58,8 @@ type poolSpec struct {
 	cidr, ipRange, gateway string
 	aux                    map[string]string
 	family                 courier.Family
+	subnet, subnetPool     courier.Reference // --ipam-opt
+	noGateway              bool              // GwAllocCheck: Docker asks for none
 }
 
 func prefixOf(s string) netip.Prefix {
@@ -75,24 +77,32 @@ func addrOf(s string) netip.Addr {
 }
 
 func (e *engine) networkCreate(ctx context.Context, id string, specs ...poolSpec) (*engineNetwork, error) {
+	return e.networkWith(ctx, id, nil, specs...)
+}
+
+// networkWith creates a network with options, which edit puts in.
+func (e *engine) networkWith(ctx context.Context, id string, edit func(*courier.NetworkRequest), specs ...poolSpec) (*engineNetwork, error) {
 	n := &engineNetwork{id: courier.EngineNetworkID(id)}
 	for _, s := range specs {
 		if s.family == 0 {
 			s.family = courier.FamilyOf(netip.MustParsePrefix(s.cidr).Addr())
 		}
-		p, err := e.c().RequestPool(ctx, courier.PoolRequest{Family: s.family, CIDR: prefixOf(s.cidr), Range: prefixOf(s.ipRange)})
+		p, err := e.c().RequestPool(ctx, courier.PoolRequest{Family: s.family, CIDR: prefixOf(s.cidr), Range: prefixOf(s.ipRange),
+			Subnet: s.subnet, SubnetPool: s.subnetPool})
 		if err != nil {
 			e.releasePools(ctx, n)
 			return nil, err
 		}
 		pool := enginePool{id: p.ID, cidr: p.CIDR, aux: map[string]netip.Addr{}}
-		gw, err := e.c().RequestAddress(ctx, courier.AddressRequest{Pool: p.ID, Address: addrOf(s.gateway), Gateway: true})
-		if err != nil {
-			e.c().ReleasePool(ctx, p.ID)
-			e.releasePools(ctx, n)
-			return nil, err
+		if !s.noGateway {
+			gw, err := e.c().RequestAddress(ctx, courier.AddressRequest{Pool: p.ID, Address: addrOf(s.gateway), Gateway: true})
+			if err != nil {
+				e.c().ReleasePool(ctx, p.ID)
+				e.releasePools(ctx, n)
+				return nil, err
+			}
+			pool.gateway = gw.Addr()
 		}
-		pool.gateway = gw.Addr()
 		for name, a := range s.aux {
 			got, err := e.c().RequestAddress(ctx, courier.AddressRequest{Pool: p.ID, Address: addrOf(a)})
 			if err != nil { // the gateway is never released
@@ -108,6 +118,9 @@ func (e *engine) networkCreate(ctx context.Context, id string, specs ...poolSpec
 	for _, p := range n.pools {
 		r.Pools = append(r.Pools, courier.NetworkPool{CIDR: p.cidr, Gateway: p.gateway, Auxiliary: p.aux})
 	}
+	if edit != nil {
+		edit(&r)
+	}
 	if err := e.c().CreateNetwork(ctx, r); err != nil { // no DeleteNetwork
 		e.releasePools(ctx, n)
 		return nil, err
@@ -121,7 +134,9 @@ func (e *engine) networkCreate(ctx context.Context, id string, specs ...poolSpec
 
 func (e *engine) releasePools(ctx context.Context, n *engineNetwork) {
 	for _, p := range n.pools {
-		e.c().ReleaseAddress(ctx, p.id, p.gateway)
+		if p.gateway.IsValid() {
+			e.c().ReleaseAddress(ctx, p.id, p.gateway)
+		}
 		for _, a := range p.aux {
 			e.c().ReleaseAddress(ctx, p.id, a)
 		}
@@ -137,6 +152,11 @@ func (e *engine) networkRemove(ctx context.Context, n *engineNetwork) {
 }
 
 func (e *engine) start(ctx context.Context, n *engineNetwork, endpoint string, mac string, wishes ...string) (*container, error) {
+	return e.startWith(ctx, n, endpoint, mac, courier.PortWish{}, wishes...)
+}
+
+// startWith starts a container with --driver-opt.
+func (e *engine) startWith(ctx context.Context, n *engineNetwork, endpoint, mac string, port courier.PortWish, wishes ...string) (*container, error) {
 	k := &container{network: n, endpoint: courier.EndpointID(endpoint)}
 	for i, p := range n.pools {
 		wish := ""
@@ -152,7 +172,7 @@ func (e *engine) start(ctx context.Context, n *engineNetwork, endpoint string, m
 		}
 		k.held = append(k.held, a.Addr())
 	}
-	r := courier.AttachRequest{Network: n.id, Endpoint: k.endpoint, Addresses: k.held}
+	r := courier.AttachRequest{Network: n.id, Endpoint: k.endpoint, Addresses: k.held, Port: port}
 	if mac != "" {
 		r.MAC, _ = courier.ParseMAC(mac)
 	}

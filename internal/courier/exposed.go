@@ -59,9 +59,13 @@ func (c *Courier) Expose(ctx context.Context, network EngineNetworkID, endpoint 
 	if !c.opt.ExposePorts || len(x.Ports)+len(x.Forward) == 0 {
 		return 0, nil
 	}
-	a, n, err := c.attachmentOf("expose ports of", network, endpoint)
+	a, n, err := c.attachmentOf(ctx, "expose ports of", network, endpoint)
 	if err != nil {
 		return 0, err
+	}
+	if c.snapshot(a).Origin == adopted {
+		c.log.Info("ports of an endpoint are not exposed: its port was there before, and keeps its security groups", "port", a.rec.Port)
+		return 0, nil
 	}
 	c.mu.Lock()
 	news := a.rec.expose(x)
@@ -75,7 +79,7 @@ func (c *Courier) Expose(ctx context.Context, network EngineNetworkID, endpoint 
 
 // Conceal undoes Expose, in the background. Unknown endpoints are no error.
 func (c *Courier) Conceal(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
-	a, _, err := c.attachmentOf("conceal ports of", network, endpoint)
+	a, _, err := c.attachmentOf(ctx, "conceal ports of", network, endpoint)
 	if err != nil {
 		return nil
 	}

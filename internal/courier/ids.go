@@ -19,6 +19,8 @@ type (
 	PortID string
 	// SecurityGroupID is a Neutron security group's.
 	SecurityGroupID string
+	// QoSPolicyID is a Neutron QoS policy's.
+	QoSPolicyID string
 	// SecurityGroupRuleID is a rule's of a security group.
 	SecurityGroupRuleID string
 	// FloatingIPID is a Neutron floating IP's.

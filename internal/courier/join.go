@@ -10,7 +10,7 @@ import (
 // Join tells how to finish the attachment inside its sandbox. Routes are the
 // subnets' host routes as Neutron has them now.
 func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint EndpointID) (Joined, error) {
-	a, n, err := c.attachmentOf("join", network, endpoint)
+	a, n, err := c.attachmentOf(ctx, "join", network, endpoint)
 	if err != nil {
 		return Joined{}, err
 	}
@@ -69,10 +69,23 @@ func refreshed(known []subnetRecord, now []Subnet) []subnetRecord {
 	return out
 }
 
-func (c *Courier) attachmentOf(op string, network EngineNetworkID, endpoint EndpointID) (*attachment, *network, error) {
+// attachmentOf returns an endpoint's attachment, one of the Python Kuryr's too.
+func (c *Courier) attachmentOf(ctx context.Context, op string, network EngineNetworkID, endpoint EndpointID) (*attachment, *network, error) {
+	n, err := c.knownNetwork(ctx, network)
+	if err != nil {
+		return nil, nil, because(op+" endpoint "+endpoint.Short(), "on network "+network.Short(), err)
+	}
+	c.mu.Lock()
+	a := c.endpoints[endpoint]
+	foreign := a == nil && n != nil && n.rec.Inherited
+	c.mu.Unlock()
+	if foreign {
+		if a, err = c.inheritAttachment(ctx, n, endpoint); err != nil {
+			return nil, nil, because(op+" endpoint "+endpoint.Short(), "on network "+network.Short(), err)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a, n := c.endpoints[endpoint], c.networks[network]
 	if a == nil || n == nil || a.rec.Network != network || a.rec.State != attached {
 		return nil, nil, &Error{Kind: NotFound, Op: op + " endpoint " + endpoint.Short(), Subject: "on network " + network.Short(),
 			Public: "it is not attached on this host"}
@@ -84,7 +97,7 @@ func (c *Courier) attachmentOf(op string, network EngineNetworkID, endpoint Endp
 // Detach. Should that be lost, ReleaseAddress serves for it from now on.
 // Unknown endpoints are no error.
 func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
-	a, _, err := c.attachmentOf("leave", network, endpoint)
+	a, _, err := c.attachmentOf(ctx, "leave", network, endpoint)
 	if err != nil {
 		return nil
 	}
@@ -101,8 +114,13 @@ func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint E
 // Detach gives an attachment up: its link and port go in the background, and
 // the engine need not wait. Unknown endpoints are no error.
 func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
+	op, subject := "detach endpoint "+endpoint.Short(), "from network "+network.Short()
 	c.mu.Lock()
-	a := c.endpoints[endpoint]
+	a, n := c.endpoints[endpoint], c.networks[network]
+	if a == nil && (n == nil || n.rec.Inherited) {
+		c.mu.Unlock()
+		return because(op, subject, c.detachInherited(ctx, network, endpoint))
+	}
 	if a == nil || a.rec.Network != network || a.rec.State == removing {
 		c.mu.Unlock()
 		return nil
@@ -114,12 +132,12 @@ func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint 
 		}
 	}
 	c.mu.Unlock()
-	return because("detach endpoint "+endpoint.Short(), "from network "+network.Short(), c.removeLater(ctx, a))
+	return because(op, subject, c.removeLater(ctx, a))
 }
 
 // Describe tells what an endpoint has; NotFound when it is not attached here.
-func (c *Courier) Describe(_ context.Context, network EngineNetworkID, endpoint EndpointID) (AttachmentInfo, error) {
-	a, _, err := c.attachmentOf("describe", network, endpoint)
+func (c *Courier) Describe(ctx context.Context, network EngineNetworkID, endpoint EndpointID) (AttachmentInfo, error) {
+	a, _, err := c.attachmentOf(ctx, "describe", network, endpoint)
 	if err != nil {
 		return AttachmentInfo{}, err
 	}

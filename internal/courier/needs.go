@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -15,24 +16,40 @@ type Neutron interface {
 	Subnets
 	SubnetPools
 	Ports
+	Tags
+	Policies
 	Agents
 	SecurityGroups
 	PortForwardings
 }
 
+// The Find methods look for what a user named: only what belongs to Kuryr's
+// own project or is shared with it is found, the oldest first.
+
 // Networks of Neutron.
 type Networks interface {
 	CreateNetwork(context.Context, NetworkSpec) (Network, error)
-	// DeleteNetwork deletes the network and, as Neutron does, its subnets.
-	DeleteNetwork(context.Context, NetworkID) error
+	// DeleteNetwork deletes the network and, as Neutron does, its subnets. A
+	// network that has changed since it had this revision is left, with
+	// Conflict.
+	DeleteNetwork(ctx context.Context, id NetworkID, revision int) error
 	NetworksByMark(context.Context, Mark) ([]Network, error)
+	NetworksByTags(ctx context.Context, tags ...string) ([]Network, error)
+	FindNetworks(context.Context, Reference) ([]Network, error)
 }
+
+// AnyRevision deletes a resource whatever has changed. Neutron counts from 0.
+const AnyRevision = -1
 
 // Subnets of Neutron.
 type Subnets interface {
 	CreateSubnet(context.Context, SubnetSpec) (Subnet, error)
+	// DeleteSubnet takes a revision as DeleteNetwork does.
+	DeleteSubnet(ctx context.Context, id SubnetID, revision int) error
 	SubnetsOfNetwork(context.Context, NetworkID) ([]Subnet, error)
 	SubnetsOfPool(context.Context, SubnetPoolID) ([]Subnet, error)
+	SubnetsByTags(ctx context.Context, tags ...string) ([]Subnet, error)
+	FindSubnets(context.Context, Reference) ([]Subnet, error)
 }
 
 // SubnetPools of Neutron.
@@ -40,10 +57,9 @@ type SubnetPools interface {
 	CreateSubnetPool(context.Context, SubnetPoolSpec) (SubnetPool, error)
 	DeleteSubnetPool(context.Context, SubnetPoolID) error
 	SubnetPoolsByMark(context.Context, Mark) ([]SubnetPool, error)
-	SubnetPoolsByName(context.Context, string) ([]SubnetPool, error)
-	TagSubnetPool(ctx context.Context, id SubnetPoolID, tag string) error
-	// UntagSubnetPool answers NotFound when the tag or the pool is gone.
-	UntagSubnetPool(ctx context.Context, id SubnetPoolID, tag string) error
+	FindSubnetPools(context.Context, Reference) ([]SubnetPool, error)
+	// DefaultSubnetPools returns Neutron's own default of a family (is_default), if there is one.
+	DefaultSubnetPools(context.Context, Family) ([]SubnetPool, error)
 }
 
 // Ports of Neutron.
@@ -54,6 +70,7 @@ type Ports interface {
 	UpdatePort(context.Context, PortID, PortUpdate) (Port, error)
 	DeletePort(context.Context, PortID) error
 	PortsByMark(context.Context, Mark) ([]Port, error)
+	FindPorts(context.Context, PortQuery) ([]Port, error)
 	// PortStatuses returns the status of those of the ports that exist, in one
 	// request for many.
 	PortStatuses(context.Context, []PortID) (map[PortID]string, error)
@@ -99,18 +116,75 @@ type PortForwardings interface {
 	DeletePortForwarding(context.Context, FloatingIPID, PortForwardingID) error
 }
 
+// Tags of networks, subnets, subnetpools and ports.
+type Tags interface {
+	// Tag adds a tag; one that is there already is no error.
+	Tag(ctx context.Context, r Resource, tag string) error
+	// Untag answers NotFound when the tag or the resource is gone.
+	Untag(ctx context.Context, r Resource, tag string) error
+	// SetTags replaces all tags of a resource.
+	SetTags(ctx context.Context, r Resource, tags []string) error
+}
+
+// Policies are what a port may be subject to.
+type Policies interface {
+	// FindSecurityGroups returns the groups that any of the references may mean.
+	FindSecurityGroups(context.Context, []Reference) ([]SecurityGroup, error)
+	FindQoSPolicies(context.Context, Reference) ([]QoSPolicy, error)
+}
+
+// Reference names a resource of Neutron as a user does: by its ID, or by a
+// name, which need not be unique. The zero value names nothing.
+type Reference struct{ ID, Name string }
+
+// IsZero reports whether it names nothing.
+func (r Reference) IsZero() bool { return r == Reference{} }
+
+// String returns the reference in words.
+func (r Reference) String() string {
+	if r.ID != "" {
+		return r.ID
+	}
+	return fmt.Sprintf("%q", r.Name)
+}
+
+// ResourceKind is a kind of what can be tagged, as Neutron's paths name it.
+type ResourceKind string
+
+// What can be tagged.
+const (
+	NetworkResource    ResourceKind = "networks"
+	SubnetResource     ResourceKind = "subnets"
+	SubnetPoolResource ResourceKind = "subnetpools"
+	PortResource       ResourceKind = "ports"
+)
+
+// Resource is one thing that can be tagged.
+type Resource struct {
+	Kind ResourceKind
+	ID   string
+}
+
 // Network is a Neutron network.
 type Network struct {
-	ID   NetworkID
-	Name string
-	MTU  int // bytes
+	ID          NetworkID
+	Name        string
+	MTU         int // bytes
+	Shared      bool
+	QoSPolicy   QoSPolicyID
+	Description string // Kuryr's mark, or a person's words
+	Tags        []string
+	Created     time.Time // to the second
+	Revision    int
 }
 
 // NetworkSpec asks for a network.
 type NetworkSpec struct {
-	Name string
-	MTU  int // bytes; 0 leaves it to Neutron
-	Mark Mark
+	Name      string
+	MTU       int // bytes; 0 leaves it to Neutron
+	Shared    bool
+	QoSPolicy QoSPolicyID // "": none
+	Mark      Mark
 }
 
 // Route is a static route: packets for Destination go to NextHop.
@@ -124,11 +198,16 @@ type AddressRange struct{ First, Last netip.Addr }
 
 // Subnet is a Neutron subnet.
 type Subnet struct {
-	ID         SubnetID
-	Network    NetworkID
-	CIDR       netip.Prefix
-	Gateway    netip.Addr // the zero Addr: none
-	HostRoutes []Route
+	ID          SubnetID
+	Name        string
+	Network     NetworkID
+	CIDR        netip.Prefix
+	Gateway     netip.Addr // the zero Addr: none
+	HostRoutes  []Route
+	Pool        SubnetPoolID // "": it was cut from none
+	Description string       // Kuryr's mark, or a person's words
+	Tags        []string
+	Revision    int
 }
 
 // SubnetSpec asks for a subnet.
@@ -149,6 +228,8 @@ type SubnetPool struct {
 	Name             string
 	Prefixes         []netip.Prefix
 	DefaultPrefixLen int
+	Shared           bool
+	Tags             []string
 }
 
 // SubnetPoolSpec asks for a subnetpool.
@@ -156,6 +237,7 @@ type SubnetPoolSpec struct {
 	Name             string
 	Prefixes         []netip.Prefix
 	DefaultPrefixLen int
+	Shared           bool
 	Mark             Mark
 }
 
@@ -174,12 +256,50 @@ type Binding struct {
 
 // Port is a Neutron port.
 type Port struct {
+	ID          PortID
+	Name        string
+	Network     NetworkID
+	MAC         MAC
+	FixedIPs    []FixedIP
+	Status      string // ACTIVE, DOWN, BUILD, ERROR
+	DeviceID    string
+	DeviceOwner string
+	Binding     Binding
+	Tags        []string
+	Revision    int
+}
+
+// PortQuery selects ports; what is zero selects all.
+type PortQuery struct {
 	ID       PortID
 	Network  NetworkID
+	Subnet   SubnetID
+	Address  netip.Addr
 	MAC      MAC
-	FixedIPs []FixedIP
-	Status   string // ACTIVE, DOWN, BUILD, ERROR
-	Binding  Binding
+	DeviceID string
+	Tags     []string // all of them
+}
+
+// AddressPair are addresses that a port may use beside its own.
+type AddressPair struct {
+	Addresses netip.Prefix `json:"addresses"`
+	MAC       MAC          `json:"mac,omitzero"` // the zero MAC: the port's
+}
+
+// QoSPolicy is a Neutron QoS policy.
+type QoSPolicy struct {
+	ID   QoSPolicyID
+	Name string
+}
+
+// PortSettings are the attributes of a port that a user may choose. What is
+// zero, or nil, is left as it is, or to Neutron.
+type PortSettings struct {
+	SecurityGroups []SecurityGroupID `json:"security_groups"` // empty, not nil: none
+	QoSPolicy      QoSPolicyID       `json:"qos_policy,omitempty"`
+	PortSecurity   *bool             `json:"port_security,omitempty"`
+	DNSName        string            `json:"dns_name,omitempty"`
+	AddressPairs   []AddressPair     `json:"address_pairs"` // empty, not nil: none
 }
 
 // PortSpec asks for a port.
@@ -191,14 +311,21 @@ type PortSpec struct {
 	DeviceID    string
 	DeviceOwner string
 	Host        string // binding:host_id; "": unbound
+	Settings    PortSettings
 	Mark        Mark
 }
 
 // PortUpdate changes a port; nil fields are left alone.
 type PortUpdate struct {
-	Name     *string
-	DeviceID *string
-	FixedIPs []FixedIP // nil: unchanged
+	Name        *string
+	DeviceID    *string
+	DeviceOwner *string
+	Host        *string
+	FixedIPs    []FixedIP // nil: unchanged
+	Settings    PortSettings
+	// Revision is the one that the port must have: if it has changed since, it
+	// is left, with Conflict. nil: whatever has changed.
+	Revision *int
 }
 
 // SecurityGroup is a Neutron security group.
@@ -273,6 +400,9 @@ type Linker interface {
 	// Delete removes the pair by its host's end. A link that is gone is no
 	// error; one without Kuryr's mark in its alias is refused with Conflict.
 	Delete(ctx context.Context, hostEnd string) error
+	// Adopt gives the alias to a pair that another program made and that has
+	// none: it is Kuryr's from then on. A link that is gone is no error.
+	Adopt(ctx context.Context, hostEnd, alias string) error
 }
 
 // LinkSpec describes an attachment's pair of kernel interfaces.

@@ -22,7 +22,7 @@ const (
 func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 	name := "kuryr-net-" + head8(r.ID)
 	n := &network{life: newLife(), rec: networkRecord{
-		Intent: newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal}}
+		Intent: newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal, MTU: r.MTU}}
 	n.op.Lock()
 	defer n.op.Unlock()
 	if done, err := c.admitNetwork(n); done || err != nil {
@@ -125,41 +125,91 @@ func (p *pool) promised(want NetworkPool) bool {
 	return true
 }
 
-// buildNetwork makes the network's resources in Neutron.
+// buildNetwork makes, or finds, the network's resources in Neutron.
 func (c *Courier) buildNetwork(ctx context.Context, n *network, r NetworkRequest, pools []*pool) error {
-	mark := c.mark(n.rec.Intent)
 	specs, err := c.subnetSpecs(r, pools)
 	if err != nil {
 		return err
 	}
-	made, err := c.Neutron.CreateNetwork(ctx, NetworkSpec{Name: n.rec.Name, MTU: r.MTU, Mark: mark})
+	todo, err := c.planNetwork(ctx, r, pools)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	n.rec.Ports = todo.ports
+	c.mu.Unlock()
+	if err := c.obtainNetwork(ctx, n, r, todo); err != nil {
+		return err
+	}
+	var auxiliary []PortSpec
+	for i, want := range r.Pools {
+		specs[i].Network = n.rec.Neutron
+		if todo.from[i] != "" {
+			specs[i].Pool = todo.from[i]
+		}
+		if n.rec.Origin != created && todo.from[i] == "" && pools[i] != nil && !pools[i].rec.Adopted {
+			specs[i].Pool = "" // a subnetpool of this host's alone could not go while others use the subnet
+		}
+		s, err := c.obtainSubnet(ctx, n, specs[i], todo.chosen[i])
+		if err != nil {
+			return err
+		}
+		if err := sameGateway(s, want, pools[i]); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if pools[i] != nil {
+			pools[i].rec.Subnet, pools[i].rec.Gateway = s.ID, s.Gateway
+		}
+		c.mu.Unlock()
+		for _, name := range slices.Sorted(maps.Keys(want.Auxiliary)) {
+			auxiliary = append(auxiliary, PortSpec{
+				Network: n.rec.Neutron, Name: "kuryr-aux-" + name, DeviceOwner: ownerAuxiliary, Mark: c.mark(n.rec.Intent),
+				FixedIPs: []FixedIP{{Subnet: s.ID, Address: want.Auxiliary[name]}}})
+		}
+	}
+	if err := c.reserveAuxiliary(ctx, n, auxiliary); err != nil {
+		return err
+	}
+	return c.writePython(ctx, n, pools)
+}
+
+// obtainNetwork adopts the network that was named, or makes one.
+func (c *Courier) obtainNetwork(ctx context.Context, n *network, r NetworkRequest, todo plan) error {
+	switch {
+	case todo.network != nil:
+		return c.adoptNetwork(ctx, n, *todo.network)
+	case r.CreateName != "":
+		return c.joinNetwork(ctx, n, r, todo.qos)
+	}
+	made, err := c.Neutron.CreateNetwork(ctx, NetworkSpec{Name: n.rec.Name, MTU: r.MTU, Shared: r.Shared != nil && *r.Shared,
+		QoSPolicy: todo.qos, Mark: c.mark(n.rec.Intent)})
 	if err != nil {
 		c.noteUnanswered(&n.rec.Unanswered, err)
 		return err
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	n.rec.Neutron, n.rec.MTU = made.ID, made.MTU
-	c.mu.Unlock()
-	var auxiliary []PortSpec
-	for i, want := range r.Pools {
-		specs[i].Network, specs[i].Mark = made.ID, mark
-		s, err := c.Neutron.CreateSubnet(ctx, specs[i])
-		if err != nil {
-			return err
-		}
-		c.mu.Lock()
-		n.rec.Subnets = append(n.rec.Subnets, subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes})
-		if pools[i] != nil {
-			pools[i].rec.Subnet = s.ID
-		}
-		c.mu.Unlock()
-		for _, name := range slices.Sorted(maps.Keys(want.Auxiliary)) {
-			auxiliary = append(auxiliary, PortSpec{
-				Network: made.ID, Name: "kuryr-aux-" + name, DeviceOwner: ownerAuxiliary, Mark: mark,
-				FixedIPs: []FixedIP{{Subnet: s.ID, Address: want.Auxiliary[name]}}})
-		}
+	return nil
+}
+
+// obtainSubnet makes a subnet on a new network, or sees which there is on
+// another.
+func (c *Courier) obtainSubnet(ctx context.Context, n *network, spec SubnetSpec, chosen SubnetID) (Subnet, error) {
+	if n.rec.Origin != created {
+		spec.Mark = c.mark(n.rec.Intent).common()
+		return c.shareSubnet(ctx, n, spec, chosen)
 	}
-	return c.reserveAuxiliary(ctx, n, auxiliary)
+	spec.Mark = c.mark(n.rec.Intent)
+	s, err := c.Neutron.CreateSubnet(ctx, spec)
+	if err != nil {
+		return s, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n.rec.Subnets = append(n.rec.Subnets, subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes})
+	return s, nil
 }
 
 func (c *Courier) reserveAuxiliary(ctx context.Context, n *network, specs []PortSpec) error {
@@ -218,7 +268,11 @@ func countFamily(pools []NetworkPool, f Family) int {
 func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 	c.mu.Lock()
 	n := c.networks[id]
-	if n == nil || n.rec.State == removing {
+	if n == nil {
+		c.mu.Unlock()
+		return because("delete network", id.Short(), c.deleteInheritedNetwork(ctx, id))
+	}
+	if n.rec.State == removing {
 		c.mu.Unlock()
 		return nil
 	}
@@ -243,6 +297,9 @@ func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 
 // eraseNetwork carries a removal out, once nothing is attached any more.
 func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
+	if err := c.resolveNetwork(ctx, n); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	r := n.rec
 	for _, a := range c.attachments {
@@ -255,29 +312,56 @@ func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
 	if err := c.eraseAuxiliary(ctx, r); err != nil {
 		return err
 	}
-	ids := []NetworkID{r.Neutron}
-	if r.Neutron == "" { // Neutron's answer was lost
-		found, err := c.Neutron.NetworksByMark(ctx, c.mark(r.Intent))
-		if err != nil {
-			return err
-		}
-		if len(found) == 0 && c.mayAppear(r.Unanswered) {
-			return errWaiting
-		}
-		ids = ids[:0]
-		for _, f := range found {
-			ids = append(ids, f.ID)
-		}
-	}
-	for _, id := range ids {
-		if err := c.Neutron.DeleteNetwork(ctx, id); err != nil && KindOf(err) != NotFound {
-			return err
-		}
+	if err := c.giveUpNetwork(ctx, r); err != nil {
+		return err
 	}
 	if err := c.forget(ctx, n); err != nil {
 		return err
 	}
 	c.dropNetwork(ctx, n)
+	return nil
+}
+
+// giveUpNetwork deletes what was made for the network alone, and leaves the rest.
+func (c *Courier) giveUpNetwork(ctx context.Context, r networkRecord) error {
+	if r.Neutron != "" && r.Origin == created {
+		deleted, err := c.deleteUnused(ctx, r)
+		if err == nil && !deleted {
+			c.log.Info("a network is left: others use it", "network", r.Neutron)
+			err = c.leavePython(ctx, r)
+		}
+		return err
+	}
+	if r.Neutron != "" {
+		if err := c.leavePython(ctx, r); err != nil {
+			return err
+		}
+		if err := c.leaveNetwork(ctx, r); err != nil {
+			return err
+		}
+		if r.Python && c.mayAppear(r.Unanswered) {
+			return errWaiting // tags that may still appear
+		}
+	}
+	// What is not in the record: Neutron's answer was lost, or another host's
+	// network was chosen, and deleting ours failed.
+	found, err := c.Neutron.NetworksByMark(ctx, c.mark(r.Intent).common())
+	if err == nil && r.Neutron == "" {
+		var more []Network
+		more, err = c.Neutron.NetworksByMark(ctx, c.mark(r.Intent))
+		found = append(found, more...)
+	}
+	if err != nil {
+		return err
+	}
+	if r.Neutron == "" && len(found) == 0 && c.mayAppear(r.Unanswered) {
+		return errWaiting
+	}
+	for _, f := range found {
+		if _, err := c.deleteUnused(ctx, networkRecord{Intent: r.Intent, Neutron: f.ID}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -317,7 +401,8 @@ func (c *Courier) dropNetwork(ctx context.Context, n *network) {
 		} else {
 			// Its promises went with the network: it expires if the engine,
 			// which releases pools first, has let it fall.
-			p.rec.Network, p.rec.Subnet, p.rec.Gateway, p.rec.Auxiliary, p.rec.Touched = "", "", netip.Addr{}, nil, time.Now()
+			p.rec.unclaim()
+			p.rec.Gateway, p.rec.Auxiliary, p.rec.Touched = netip.Addr{}, nil, time.Now()
 			kept = append(kept, p)
 		}
 	}

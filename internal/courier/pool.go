@@ -2,8 +2,8 @@ package courier
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -15,12 +15,102 @@ const unclaimedPatience = 5 * time.Second
 
 // RequestPool makes an address pool. With a CIDR it is a subnetpool of its
 // own; without, a free CIDR cut from the default subnetpool, another one each
-// time. The pool waits for CreateNetwork to name its CIDR.
+// time. An existing subnet, or subnetpool, that was named takes their place.
+// The pool waits for CreateNetwork to name its CIDR.
 func (c *Courier) RequestPool(ctx context.Context, r PoolRequest) (Pool, error) {
-	if r.CIDR.IsValid() {
+	switch {
+	case !r.Subnet.IsZero():
+		return c.subnetAsPool(ctx, r)
+	case r.CIDR.IsValid() && !r.SubnetPool.IsZero():
+		return c.poolWithin(ctx, r)
+	case r.CIDR.IsValid():
 		return c.makePool(ctx, r)
 	}
 	return c.cutPool(ctx, r)
+}
+
+// subnetAsPool takes an existing subnet. Nothing is made for it: the pool is
+// known by an ID of its own, and stands for the subnet.
+func (c *Courier) subnetAsPool(ctx context.Context, r PoolRequest) (Pool, error) {
+	s, err := c.findSubnet(ctx, r.Subnet, r.Family)
+	if err != nil {
+		return Pool{}, because("make an address pool", "of a subnet", err)
+	}
+	op, subject := "use subnet "+string(s.ID), "as an address pool"
+	switch {
+	case r.CIDR.IsValid() && r.CIDR != s.CIDR:
+		return Pool{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: "it is " + s.CIDR.String() + ", not " + r.CIDR.String(),
+			Hint: "leave --subnet out, or give it as " + s.CIDR.String()}
+	case r.Range.IsValid():
+		return Pool{}, because(op, subject, notNarrowed(s.ID))
+	case !r.CIDR.IsValid() && c.offered(s.ID):
+		// Docker asks again, without end, for as long as what it gets overlaps what it has.
+		return Pool{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: s.CIDR.String() + " overlaps another network, or a route, of this host",
+			Hint: "give --subnet " + s.CIDR.String() + " if that is meant"}
+	}
+	p := &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: creating, CIDR: s.CIDR, Existing: true,
+		Subnet: s.ID, Promised: s.Gateway, Touched: time.Now()}}
+	p.op.Lock()
+	defer p.op.Unlock()
+	if err := c.admitPool(ctx, p); err != nil {
+		return Pool{}, because(op, subject, err)
+	}
+	return c.openPool(ctx, p, c.pythonPool(s.Pool), "")
+}
+
+// offered tells whether a subnet is a pool that no network has taken yet.
+func (c *Courier) offered(id SubnetID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.pools {
+		if p.rec.Existing && p.rec.Subnet == id && p.rec.Network == "" && p.rec.State != removing && time.Since(p.rec.Touched) < unclaimedPatience {
+			return true
+		}
+	}
+	return false
+}
+
+// poolWithin takes a CIDR of an existing subnetpool.
+func (c *Courier) poolWithin(ctx context.Context, r PoolRequest) (Pool, error) {
+	if err := checkPool(r); err != nil {
+		return Pool{}, err
+	}
+	from, err := c.findPoolToCut(ctx, r)
+	if err != nil {
+		return Pool{}, err
+	}
+	if err := within(from, r.CIDR); err != nil {
+		return Pool{}, because("make an address pool", "of "+r.CIDR.String(), err)
+	}
+	p := c.adoptedPool(from.ID, r.CIDR)
+	p.rec.Range = r.Range
+	p.op.Lock()
+	defer p.op.Unlock()
+	if err := c.admitPool(ctx, p); err != nil {
+		return Pool{}, because("use subnetpool", from.Name, err)
+	}
+	return c.tagPool(ctx, p, from)
+}
+
+// adoptedPool is a CIDR of a subnetpool that was there before. Its ID is going
+// to be a tag of that.
+func (c *Courier) adoptedPool(from SubnetPoolID, cidr netip.Prefix) *pool {
+	return &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: creating, ID: c.pythonPool(from),
+		CIDR: cidr, SubnetPool: from, Adopted: true, Touched: time.Now()}}
+}
+
+// tagPool writes an adopted pool down and tags its subnetpool. Called with p.op held.
+func (c *Courier) tagPool(ctx context.Context, p *pool, from SubnetPool) (Pool, error) {
+	op, subject := "cut an address pool", "from subnetpool "+from.Name
+	if err := c.save(ctx, durable, p); err != nil {
+		c.dropPool(p)
+		return Pool{}, because(op, subject, err)
+	}
+	if err := c.Neutron.Tag(ctx, Resource{SubnetPoolResource, string(from.ID)}, string(p.rec.ID)); err != nil {
+		c.abandon(p, &p.rec.Unanswered, err)
+		return Pool{}, because(op, subject, err)
+	}
+	return c.openPool(ctx, p, p.rec.ID, from.ID)
 }
 
 func (c *Courier) makePool(ctx context.Context, r PoolRequest) (Pool, error) {
@@ -43,6 +133,7 @@ func (c *Courier) makePool(ctx context.Context, r PoolRequest) (Pool, error) {
 		Name:             c.opt.PoolNamePrefix + "-" + r.CIDR.String(),
 		Prefixes:         []netip.Prefix{r.CIDR},
 		DefaultPrefixLen: r.CIDR.Bits(),
+		Shared:           r.Shared != nil && *r.Shared,
 		Mark:             c.mark(p.rec.Intent),
 	})
 	if err != nil {
@@ -91,18 +182,20 @@ func (c *Courier) contested(cidr netip.Prefix) bool {
 	return false
 }
 
-// cutPool reserves a free CIDR of the default subnetpool: the subnet itself
-// is cut by CreateNetwork, since Neutron cuts subnets for a network only.
+// cutPool reserves a free CIDR of a subnetpool, the default one unless another
+// is named: the subnet itself is cut by CreateNetwork, since Neutron cuts
+// subnets for a network only.
 func (c *Courier) cutPool(ctx context.Context, r PoolRequest) (Pool, error) {
-	op, subject := "cut an address pool", "from subnetpool "+c.defaultPool(r.Family)
+	op := "cut an address pool"
 	if err := take(ctx, c.cutting); err != nil {
-		return Pool{}, because(op, subject, err)
+		return Pool{}, because(op, "", err)
 	}
 	defer func() { <-c.cutting }()
-	from, err := c.findDefaultPool(ctx, r.Family)
+	from, err := c.findPoolToCut(ctx, r)
 	if err != nil {
 		return Pool{}, err
 	}
+	subject := "from subnetpool " + from.Name
 	used, err := c.usedCIDRs(ctx, from.ID)
 	if err != nil {
 		return Pool{}, because(op, subject, err)
@@ -112,52 +205,44 @@ func (c *Courier) cutPool(ctx context.Context, r PoolRequest) (Pool, error) {
 		return Pool{}, &Error{Kind: Exhausted, Op: op, Subject: subject, Public: "no CIDR of it is free",
 			Hint: "name one with --subnet, or add prefixes to the subnetpool"}
 	}
-	p := &pool{life: newLife(), rec: poolRecord{
-		Intent: newIntent(), State: creating, CIDR: cidr, SubnetPool: from.ID, Adopted: true, Touched: time.Now()}}
-	p.rec.ID = PoolID(newIntent())
+	p := c.adoptedPool(from.ID, cidr)
 	p.op.Lock()
 	defer p.op.Unlock()
 	c.mu.Lock()
 	c.pools[p.rec.ID] = p
 	c.mu.Unlock()
-	if err := c.save(ctx, durable, p); err != nil {
-		c.dropPool(p)
-		return Pool{}, because(op, subject, err)
-	}
-	if err := c.Neutron.TagSubnetPool(ctx, from.ID, string(p.rec.ID)); err != nil {
-		c.abandon(p, &p.rec.Unanswered, err)
-		return Pool{}, because(op, subject, err)
-	}
-	return c.openPool(ctx, p, p.rec.ID, from.ID)
+	return c.tagPool(ctx, p, from)
 }
 
-func (c *Courier) defaultPool(f Family) string {
-	if f == IPv6 {
-		return c.opt.DefaultPoolV6
+// findPoolToCut returns the subnetpool that was named, the default one of the
+// configuration, or Neutron's own default.
+func (c *Courier) findPoolToCut(ctx context.Context, r PoolRequest) (SubnetPool, error) {
+	op := "cut an address pool"
+	if !r.SubnetPool.IsZero() {
+		p, err := c.findSubnetPool(ctx, op, r.SubnetPool, r.Family)
+		if err == nil && r.Shared != nil && *r.Shared != p.Shared {
+			err = &Error{Kind: Conflict, Op: op, Subject: "from subnetpool " + r.SubnetPool.String(), Public: fmt.Sprintf("shared is %t there, and what exists is not changed", p.Shared),
+				Hint: "leave neutron.net.shared out"}
+		}
+		return p, err
 	}
-	return c.opt.DefaultPoolV4
-}
-
-func (c *Courier) findDefaultPool(ctx context.Context, f Family) (SubnetPool, error) {
-	name := c.defaultPool(f)
-	op, subject := "cut an address pool", "from subnetpool "+name
-	found, err := c.Neutron.SubnetPoolsByName(ctx, name)
+	name := c.opt.DefaultPoolV4
+	if r.Family == IPv6 {
+		name = c.opt.DefaultPoolV6
+	}
+	p, err := c.findSubnetPool(ctx, op, Reference{Name: name}, r.Family)
+	if KindOf(err) != NotFound {
+		return p, err
+	}
+	found, err := c.Neutron.DefaultSubnetPools(ctx, r.Family)
 	if err != nil {
-		return SubnetPool{}, because(op, subject, err)
+		return SubnetPool{}, because(op, "from Neutron's default subnetpool", err)
 	}
-	found = slices.DeleteFunc(found, func(p SubnetPool) bool {
-		return len(p.Prefixes) == 0 || FamilyOf(p.Prefixes[0].Addr()) != f
-	})
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return SubnetPool{}, &Error{Kind: NotFound, Op: op, Subject: subject, Public: "Neutron has no such subnetpool",
+	if len(found) == 0 || len(found[0].Prefixes) == 0 {
+		return SubnetPool{}, &Error{Kind: NotFound, Op: op, Subject: "from subnetpool " + name, Public: "Neutron has no such subnetpool, and no default one",
 			Hint: "name a subnet with --subnet, or create the subnetpool"}
-	default:
-		return SubnetPool{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: "Neutron has several of that name",
-			Hint: "rename all but one, or set default_subnetpool_v4 and _v6 in kuryr.conf"}
 	}
+	return found[0], nil
 }
 
 // usedCIDRs returns what can't be cut again: the subnetpool's subnets, and
@@ -196,9 +281,15 @@ func (c *Courier) openPool(ctx context.Context, p *pool, id PoolID, from SubnetP
 // ReleasePool gives a pool up. Docker does so before it deletes the network:
 // the pool goes then with its network. Unknown pools are no error.
 func (c *Courier) ReleasePool(ctx context.Context, id PoolID) error {
+	p, err := c.knownPool(ctx, id)
+	if err != nil { // the engine will not ask again
+		p = c.unresolvedPool(id)
+	}
+	if p == nil {
+		return nil
+	}
 	c.mu.Lock()
-	p := c.pools[id]
-	if p == nil || p.rec.State == removing {
+	if p.rec.State == removing {
 		c.mu.Unlock()
 		return nil
 	}
@@ -230,12 +321,19 @@ func (c *Courier) dropPool(p *pool) {
 
 // erasePool carries a removal out.
 func (c *Courier) erasePool(ctx context.Context, p *pool) error {
+	if err := c.resolvePool(ctx, p); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	r := p.rec
 	c.mu.Unlock()
+	if err := c.leavePythonPool(ctx, r); err != nil {
+		return err
+	}
 	switch {
+	case r.Existing, r.Inherited && (r.Adopted || r.SubnetPool == ""):
 	case r.Adopted:
-		err := c.Neutron.UntagSubnetPool(ctx, r.SubnetPool, string(r.ID))
+		err := c.Neutron.Untag(ctx, Resource{SubnetPoolResource, string(r.SubnetPool)}, string(r.ID))
 		if KindOf(err) == NotFound && c.mayAppear(r.Unanswered) {
 			return errWaiting
 		}
@@ -243,7 +341,7 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 			return err
 		}
 	case r.SubnetPool != "":
-		if err := c.Neutron.DeleteSubnetPool(ctx, r.SubnetPool); err != nil && KindOf(err) != NotFound {
+		if err := c.deletePool(ctx, r); err != nil {
 			return err
 		}
 	default: // Neutron's answer was lost
@@ -255,7 +353,7 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 			return errWaiting
 		}
 		for _, sp := range found {
-			if err := c.Neutron.DeleteSubnetPool(ctx, sp.ID); err != nil && KindOf(err) != NotFound {
+			if err := c.deletePool(ctx, poolRecord{SubnetPool: sp.ID}); err != nil {
 				return err
 			}
 		}
@@ -265,4 +363,25 @@ func (c *Courier) erasePool(ctx context.Context, p *pool) error {
 	}
 	c.dropPool(p)
 	return nil
+}
+
+// deletePool deletes a subnetpool of Kuryr's. If it has subnets still, its
+// network was left to others, and so is it.
+func (c *Courier) deletePool(ctx context.Context, r poolRecord) error {
+	err := c.Neutron.DeleteSubnetPool(ctx, r.SubnetPool)
+	switch KindOf(err) {
+	case NotFound:
+		return nil
+	case Conflict:
+		left, lookErr := c.Neutron.SubnetsOfPool(ctx, r.SubnetPool)
+		switch {
+		case lookErr != nil || len(left) == 0:
+			return err
+		case r.Inherited && time.Since(r.Touched) < idleLife:
+			return errWaiting // Docker deletes the network after its pools
+		}
+		c.log.Info("a subnetpool is left: others use its subnets", "subnetpool", r.SubnetPool)
+		return nil
+	}
+	return err
 }

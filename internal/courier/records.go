@@ -23,6 +23,23 @@ const (
 	removing  state = "removing"  // nobody wants it any more; the remover has it
 )
 
+// origin is where what an engine uses came from, and so who may delete it. Its
+// zero value is what every record of the first version means.
+type origin string
+
+const (
+	created origin = ""        // Kuryr made it for this intent: it goes with it
+	adopted origin = "adopted" // it was there before, or others made it: never deleted
+	common  origin = "common"  // made for all who name it: the last to leave deletes it
+)
+
+func (o origin) String() string {
+	if o == created {
+		return "created"
+	}
+	return string(o)
+}
+
 // The kinds of journal entries.
 const (
 	kindPool       = "pool"
@@ -69,13 +86,25 @@ type poolRecord struct {
 	Range      netip.Prefix    `json:"range"`
 	SubnetPool SubnetPoolID    `json:"subnetpool,omitempty"` // "" until Neutron has answered
 	Adopted    bool            `json:"adopted,omitempty"`    // SubnetPool was there before; ID is a tag on it
+	Existing   bool            `json:"existing,omitempty"`   // it stands for an adopted subnet: nothing was made for it
 	Gateway    netip.Addr      `json:"gateway"`              // promised before the network exists
+	Promised   netip.Addr      `json:"promised,omitzero"`    // the gateway of the existing subnet, the one to be promised
+	Wished     bool            `json:"wished,omitempty"`     // the user named the gateway
 	Auxiliary  []netip.Addr    `json:"auxiliary,omitempty"`  // likewise
+	Python     bool            `json:"python,omitempty"`     // the Python Kuryr's tags are, or are about to be, on what it stands for
+	Inherited  bool            `json:"inherited,omitempty"`  // the Python Kuryr made it
 	Network    EngineNetworkID `json:"network,omitempty"`    // which took it
 	Subnet     SubnetID        `json:"subnet,omitempty"`
 	Released   bool            `json:"released,omitempty"` // by the engine, while the network is still there
 	Touched    time.Time       `json:"touched"`
 	Unanswered time.Time       `json:"unanswered,omitzero"` // when Neutron's answer was lost
+}
+
+// unclaim takes the pool from its network.
+func (r *poolRecord) unclaim() {
+	if r.Network = ""; !r.Existing {
+		r.Subnet = ""
+	}
 }
 
 func (p *pool) key() (string, string) { return kindPool, p.rec.Intent }
@@ -89,15 +118,20 @@ type network struct {
 }
 
 type networkRecord struct {
-	Intent   string          `json:"intent"`
-	State    state           `json:"state"`
-	ID       EngineNetworkID `json:"id"`
-	Neutron  NetworkID       `json:"network,omitempty"`
-	Name     string          `json:"name"`
-	MTU      int             `json:"mtu,omitempty"`
-	Internal bool            `json:"internal,omitempty"`
-	Subnets  []subnetRecord  `json:"subnets,omitempty"`
-	Reserved []PortID        `json:"reserved,omitempty"` // ports that hold the auxiliary addresses
+	Intent    string          `json:"intent"`
+	State     state           `json:"state"`
+	ID        EngineNetworkID `json:"id"`
+	Neutron   NetworkID       `json:"network,omitempty"`
+	Name      string          `json:"name"`
+	MTU       int             `json:"mtu,omitempty"`
+	Internal  bool            `json:"internal,omitempty"`
+	Subnets   []subnetRecord  `json:"subnets,omitempty"`
+	Reserved  []PortID        `json:"reserved,omitempty"` // ports that hold the auxiliary addresses
+	Origin    origin          `json:"origin,omitempty"`
+	Used      bool            `json:"used,omitempty"`      // it is, or is about to be, tagged as used
+	Python    bool            `json:"python,omitempty"`    // likewise with the Python Kuryr's tags
+	Inherited bool            `json:"inherited,omitempty"` // the Python Kuryr made it, or adopted it
+	Ports     PortSettings    `json:"ports,omitzero"`      // of its attachments' ports
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
 }
@@ -107,6 +141,8 @@ type subnetRecord struct {
 	CIDR    netip.Prefix `json:"cidr"`
 	Gateway netip.Addr   `json:"gateway"`
 	Routes  []Route      `json:"routes,omitempty"`
+	Origin  origin       `json:"origin,omitempty"`
+	Used    bool         `json:"used,omitempty"` // likewise
 }
 
 func (n *network) key() (string, string) { return kindNetwork, n.rec.Intent }
@@ -122,11 +158,16 @@ func (r networkRecord) subnetOf(a netip.Addr) (subnetRecord, bool) {
 	return r.Subnets[i], true
 }
 
+func (r networkRecord) hasSubnet(id SubnetID) bool {
+	return slices.ContainsFunc(r.Subnets, func(s subnetRecord) bool { return s.ID == id })
+}
+
 // attachment is a port with its addresses and, once an endpoint has claimed
 // it, its link. Before that it is a reservation.
 type attachment struct {
 	life
-	rec attachmentRecord
+	rec      attachmentRecord
+	settings PortSettings // of its port, when it is made
 }
 
 type attachmentRecord struct {
@@ -144,6 +185,10 @@ type attachmentRecord struct {
 	Joined    bool            `json:"joined,omitempty"`
 	Published int             `json:"published,omitempty"`
 	MTU       int             `json:"mtu,omitempty"`
+	Origin    origin          `json:"origin,omitempty"`      // of the port
+	Host      string          `json:"former_host,omitempty"` // an adopted port's, before it was ours
+	Python    bool            `json:"python,omitempty"`      // the Python Kuryr's tags are on the port
+	Inherited bool            `json:"inherited,omitempty"`   // the Python Kuryr made it
 	Exposed   exposedRecord   `json:"exposed,omitzero"`
 	Forwarded forwardedRecord `json:"forwarded,omitzero"`
 	Touched   time.Time       `json:"touched"`
@@ -174,8 +219,9 @@ func (r attachmentRecord) has(a netip.Addr) bool {
 }
 
 // take copies what Neutron says of the port into the record, keeping which
-// addresses the engine holds.
-func (r *attachmentRecord) take(p Port) {
+// addresses the engine holds. Neutron may have added addresses of subnets that
+// the engine's network does not have (SLAAC, on an adopted one).
+func (r *attachmentRecord) take(p Port, n *network) {
 	held := map[netip.Addr]PoolID{}
 	for _, a := range r.Addresses {
 		held[a.Address] = a.Pool
@@ -183,6 +229,9 @@ func (r *attachmentRecord) take(p Port) {
 	r.Port, r.MAC, r.Binding = p.ID, p.MAC, p.Binding
 	addresses := make([]addressRecord, 0, len(p.FixedIPs))
 	for _, f := range p.FixedIPs {
+		if n != nil && !n.rec.hasSubnet(f.Subnet) {
+			continue
+		}
 		addresses = append(addresses, addressRecord{Subnet: f.Subnet, Address: f.Address, Pool: held[f.Address]})
 	}
 	r.Addresses = addresses

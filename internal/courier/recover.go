@@ -130,7 +130,7 @@ func (c *Courier) toRemove() (doomed, halfDone []entity) {
 	for _, p := range c.pools {
 		_, used := c.networks[p.rec.Network]
 		if !used {
-			p.rec.Network, p.rec.Subnet = "", ""
+			p.rec.unclaim()
 		}
 		if p.rec.State == creating {
 			p.rec.Unanswered = now

@@ -135,6 +135,9 @@ func (c *Courier) tryRemoval(e entity) error {
 	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
 	defer cancel()
 	if a, ok := e.(*attachment); ok {
+		if err := c.resolveAttachment(ctx, a); err != nil {
+			return err
+		}
 		if err := c.eraseLinks(ctx, a); err != nil {
 			return err
 		}
@@ -277,6 +280,11 @@ func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 	}
 	defer func() { <-c.kernelSlots }()
 	p := c.plugOf(r)
+	if r.Inherited {
+		if err := c.Linker.Adopt(ctx, p.HostEnd, c.mark(r.Intent).String()); err != nil {
+			return err
+		}
+	}
 	if err := c.Linker.Delete(ctx, p.HostEnd); err != nil && KindOf(err) != NotFound {
 		return err
 	}
@@ -292,7 +300,16 @@ func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 // eraseAttachment deletes an attachment's port, once its link is gone.
 func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 	r := c.snapshot(a)
+	if r.Origin == adopted {
+		if err := c.returnPort(ctx, r); err != nil {
+			return err
+		}
+		return c.finishAttachment(ctx, a)
+	}
 	ids := []PortID{r.Port}
+	if r.Port == "" && r.Inherited {
+		return c.finishAttachment(ctx, a) // Neutron knows no such endpoint
+	}
 	if r.Port == "" { // Neutron's answer was lost
 		ports, err := c.Neutron.PortsByMark(ctx, c.mark(r.Intent))
 		if err != nil {
@@ -316,6 +333,11 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 			return err
 		}
 	}
+	return c.finishAttachment(ctx, a)
+}
+
+// finishAttachment forgets an attachment of which nothing is left.
+func (c *Courier) finishAttachment(ctx context.Context, a *attachment) error {
 	if err := c.forget(ctx, a); err != nil {
 		return err
 	}

@@ -4,10 +4,12 @@ import "net/netip"
 
 // PoolRequest asks for an address pool.
 type PoolRequest struct {
-	Family  Family
-	CIDR    netip.Prefix      // the zero Prefix: cut a free one from the default subnetpool
-	Range   netip.Prefix      // addresses are handed out from this part only; zero: from all
-	Options map[string]string // --ipam-opt
+	Family     Family
+	CIDR       netip.Prefix // the zero Prefix: cut a free one from the subnetpool
+	Range      netip.Prefix // addresses are handed out from this part only; zero: from all
+	Subnet     Reference    // an existing subnet to use
+	SubnetPool Reference    // an existing subnetpool to cut from; zero: the default, or a new one
+	Shared     *bool        // whether the subnetpool is all projects'; nil: a new one is not, an existing one may be
 }
 
 // Pool is an address pool that an engine holds.
@@ -30,7 +32,29 @@ type NetworkRequest struct {
 	Pools    []NetworkPool // both families, in the engine's order
 	Internal bool          // no way out: containers get no gateway
 	MTU      int           // bytes; 0: Neutron's choice
-	Options  map[string]string
+
+	Network     Reference            // an existing Neutron network to use
+	CreateName  string               // or the one of this name, made if there is none; several hosts share it
+	Shared      *bool                // whether it is all projects'; nil: a new one is not, an existing one may be
+	QoSPolicy   Reference            // of the network
+	Subnets     map[Family]Reference // existing subnets to use
+	SubnetPools map[Family]Reference // existing subnetpools to cut from
+	Ports       PortWish             // of all its ports
+}
+
+// PortWish is what a user asks of a port beyond its addresses. What is zero, or
+// nil, is not asked for.
+type PortWish struct {
+	SecurityGroups []Reference // empty, not nil: none
+	QoSPolicy      Reference
+	PortSecurity   *bool
+	DNSName        string
+	AddressPairs   []AddressPair
+}
+
+// IsZero reports whether nothing is asked for.
+func (w PortWish) IsZero() bool {
+	return w.SecurityGroups == nil && w.QoSPolicy.IsZero() && w.PortSecurity == nil && w.DNSName == "" && len(w.AddressPairs) == 0
 }
 
 // NetworkPool is one pool as CreateNetwork names it: by what it holds, since
@@ -49,6 +73,7 @@ type AttachRequest struct {
 	Addresses []netip.Addr // at most one of each family; none: Neutron's choice
 	MAC       MAC          // wished; zero: Neutron's choice
 	Published int          // how many ports the user asked to publish on the host
+	Port      PortWish     // goes before what the network asks of its ports
 }
 
 // Attached is what Attach gives.
@@ -87,7 +112,8 @@ type NetworkInfo struct {
 	MTU      int             `json:"mtu"`
 	Internal bool            `json:"internal"`
 	CIDRs    []netip.Prefix  `json:"cidrs"`
-	State    string          `json:"state"` // creating, ready, removing
+	Origin   string          `json:"origin"` // created, adopted, or common: of all hosts that named it
+	State    string          `json:"state"`  // creating, ready, removing
 }
 
 // PoolInfo is an address pool as Status tells it.

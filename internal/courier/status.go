@@ -23,7 +23,7 @@ func (c *Courier) Status() Status {
 	}
 	for _, n := range c.networks {
 		info := NetworkInfo{ID: n.rec.ID, Neutron: n.rec.Neutron, Name: n.rec.Name, MTU: n.rec.MTU,
-			Internal: n.rec.Internal, State: string(n.rec.State)}
+			Internal: n.rec.Internal, Origin: n.rec.Origin.String(), State: string(n.rec.State)}
 		for _, x := range n.rec.Subnets {
 			info.CIDRs = append(info.CIDRs, x.CIDR)
 		}

@@ -1,6 +1,7 @@
 package courier_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -19,6 +20,18 @@ func TestStory(t *testing.T) {
 // courier and each way in which it can fail. Docker sees errors; nothing may
 // be left in Neutron, in the kernel or in the journal.
 func TestEveryCallMayFail(t *testing.T) {
+	everyCallMayFail(t, 1, 40, func(*world) func(context.Context, *engine) error { return story })
+}
+
+// TestEveryCallOfReuseMayFail does the same with networks, subnets and ports
+// that were there before, which must be as they were afterwards.
+func TestEveryCallOfReuseMayFail(t *testing.T) { everyCallMayFail(t, 7, 100, reuseStory) }
+
+// TestEveryCallOfASwitchOverMayFail does the same with what the Python Kuryr left.
+func TestEveryCallOfASwitchOverMayFail(t *testing.T) { everyCallMayFail(t, 2, 40, switchStory) }
+
+// everyCallMayFail breaks every step-th call of a story, which has so many at least.
+func everyCallMayFail(t *testing.T, step, least int, tell func(*world) func(context.Context, *engine) error) {
 	modes := []breakage{
 		{name: "refused", kind: courier.Conflict},
 		{name: "unanswered", kind: courier.Unavailable},
@@ -29,24 +42,25 @@ func TestEveryCallMayFail(t *testing.T) {
 		{name: "crash, late", late: true, stay: true, kind: courier.Unavailable},
 	}
 	w, e, ctx := storyWorld(t)
+	story := tell(w)
 	w.breaker.arm(0, breakage{})
 	if err := story(ctx, e); err != nil {
 		t.Fatal(err)
 	}
 	w.mustEmpty()
 	calls := w.breaker.count()
-	if calls < 40 {
+	if calls < least {
 		t.Fatalf("the story makes %d calls only", calls)
 	}
-	step := 1
 	if testing.Short() {
-		step = 7
+		step *= 7
 	}
 	for _, m := range modes {
 		for n := 1; n <= calls; n += step {
 			t.Run(fmt.Sprintf("%s/%d", m.name, n), func(t *testing.T) {
 				t.Parallel()
 				w, e, ctx := storyWorld(t)
+				story := tell(w)
 				w.breaker.arm(n, m)
 				err := story(ctx, e)
 				w.breaker.mend()

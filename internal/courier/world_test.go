@@ -30,12 +30,14 @@ var quiet = slog.New(slog.DiscardHandler)
 type world struct {
 	t       *testing.T
 	dir     string
+	options courier.Options
 	server  *embedded.Server
 	neutron courier.Neutron
 	kernel  *kernel
 	breaker *breaker
 	journal *journal.Journal
 	c       *courier.Courier
+	before  string                 // what an operator has made: it is to stay as it is
 	change  func(*courier.Options) // before a courier starts; may be nil
 
 	forwardFrom netip.Addr
@@ -66,9 +68,22 @@ func newWorld(t *testing.T, adjust ...func(*embedded.Options)) *world {
 			t.Fatal(err)
 		}
 	}
+	w.options = courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
+		ExposePorts: true, LostFor: time.Second, Log: quiet}
 	w.start()
 	t.Cleanup(w.halt)
 	return w
+}
+
+// another is a second host on the same Neutron. The embedded one binds ports of
+// its own host only: here nobody minds.
+func (w *world) another(host string) *world {
+	w.t.Helper()
+	x := &world{t: w.t, dir: w.t.TempDir(), kernel: newKernel(), breaker: &breaker{}, server: w.server, neutron: w.neutron, options: w.options}
+	x.options.Host, x.kernel.lenient = host, true
+	x.start()
+	w.t.Cleanup(x.halt)
+	return x
 }
 
 // start runs a courier on what the last one left.
@@ -79,8 +94,8 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.journal = j
-	o := courier.Options{Host: testHost, DefaultPoolV4: "kuryr", DefaultPoolV6: "kuryr6", PoolNamePrefix: "kuryrPool",
-		ExposePorts: true, ForwardFrom: w.forwardFrom, LostFor: time.Second, Log: quiet}
+	o := w.options
+	o.ForwardFrom = w.forwardFrom
 	if w.change != nil {
 		w.change(&o)
 	}
@@ -127,10 +142,16 @@ func (w *world) left() []string {
 	}
 	out = append(out, w.kernel.left()...)
 	for _, name := range []string{"kuryr", "kuryr6"} {
-		pools, err := w.neutron.SubnetPoolsByName(ctx, name)
+		pools, err := w.neutron.FindSubnetPools(ctx, courier.Reference{Name: name})
 		if err != nil || len(pools) != 1 {
 			w.t.Fatalf("subnetpool %s: %v, %v", name, pools, err)
 		}
+	}
+	if w.before != "" {
+		if now := (operator{w}).show(); unrevised(now) != unrevised(w.before) {
+			out = append(out, "Neutron:\n"+now+"\nwas:\n"+w.before)
+		}
+		return out
 	}
 	return append(out, neutronObjects(w.t, w.server)...)
 }
@@ -158,7 +179,9 @@ type kernel struct {
 	links map[string]courier.LinkSpec
 	up    map[string]bool
 	bound map[string]courier.NetworkID
-	open  bool // the layer 2 fails open
+
+	lenient bool // takes every vif_type
+	open    bool // the layer 2 fails open
 }
 
 func newKernel() *kernel {
@@ -195,19 +218,32 @@ func (k *kernel) Up(_ context.Context, l string) error {
 	return nil
 }
 
+func (k *kernel) Adopt(_ context.Context, l, alias string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s, there := k.links[l]; there && s.Alias == "" {
+		s.Alias = alias
+		k.links[l] = s
+	}
+	return nil
+}
+
 func (k *kernel) Delete(_ context.Context, l string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if s, there := k.links[l]; there && s.Alias == "" {
+		return &courier.Error{Kind: courier.Conflict, Op: "delete", Subject: "link " + l, Public: "it is another program's"}
+	}
 	delete(k.links, l)
 	delete(k.up, l)
 	return nil
 }
 
 func (k *kernel) Check(p courier.PortID, b courier.Binding) error {
-	if b.VIFType == "binding_failed" {
+	if b.VIFType == "binding_failed" && !k.lenient {
 		return &courier.Error{Kind: courier.Conflict, Op: "plug port", Subject: string(p), Public: "failed to bind", Hint: "the binder's"}
 	}
-	if b.VIFType != "bridge" {
+	if b.VIFType != "bridge" && !k.lenient {
 		return &courier.Error{Kind: courier.Unsupported, Op: "plug port", Subject: string(p), Public: "vif_type " + b.VIFType}
 	}
 	return nil
@@ -253,8 +289,10 @@ type breakage struct {
 type breaker struct {
 	mu    sync.Mutex
 	calls int
-	nth   int // 0: none
+	names []string // of the calls, since arm
+	nth   int      // 0: none
 	dead  bool
+	away  bool // Neutron does not answer
 	breakage
 
 	called map[string]int           // how often, by name
@@ -265,7 +303,7 @@ type breaker struct {
 func (b *breaker) arm(nth int, m breakage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls, b.nth, b.breakage = 0, nth, m
+	b.calls, b.names, b.nth, b.breakage = 0, nil, nth, m
 }
 
 func (b *breaker) open() { b.mu.Lock(); b.dead, b.kind = true, courier.Unavailable; b.mu.Unlock() }
@@ -276,6 +314,12 @@ func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dea
 // count returns how many calls there have been since arm.
 func (b *breaker) count() int { b.mu.Lock(); defer b.mu.Unlock(); return b.calls }
 
+// neutronCalls returns which calls Neutron has had since arm.
+func (b *breaker) neutronCalls() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(b.names), func(what string) bool { return !isNeutron(what) })
+}
 func (b *breaker) calledFor(what string) int { b.mu.Lock(); defer b.mu.Unlock(); return b.called[what] }
 
 // isNeutron tells whether a call may take effect after its caller has gone.
@@ -286,17 +330,21 @@ func isNeutron(what string) bool {
 func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	b.mu.Lock()
 	b.calls++
+	b.names = append(b.names, what)
 	if b.called == nil {
 		b.called = map[string]int{}
 	}
 	b.called[what]++
 	hit := b.nth != 0 && b.calls == b.nth
-	dead, late, after := b.dead, b.late, b.after
+	dead, late, after := b.dead || b.away && isNeutron(what), b.late, b.after
 	hold, mull := b.hold[what], b.mull[what]
 	if hit && b.stay {
 		b.dead = true
 	}
 	failure := &courier.Error{Kind: b.kind, Op: what, Public: "broken for the test"}
+	if b.away {
+		failure.Kind = courier.Unavailable
+	}
 	b.mu.Unlock()
 	time.Sleep(hold)
 	defer time.Sleep(mull)

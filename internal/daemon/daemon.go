@@ -104,6 +104,7 @@ func (d *daemon) open(ctx context.Context) error {
 			DefaultPoolV6:  d.cfg.DefaultPoolV6,
 			PoolNamePrefix: d.cfg.SubnetPoolPrefix,
 			EnableDHCP:     d.cfg.EnableDHCP,
+			CompatTags:     d.cfg.CompatTags,
 			ExposePorts:    d.cfg.ProcessExternalConnectivity,
 			ForwardFrom:    forwardFrom(d.cfg),
 
@@ -165,6 +166,7 @@ func (d *daemon) engine() http.Handler {
 		GlobalAddressSpace: d.cfg.GlobalAddressSpace,
 		LinkPrefix:         d.cfg.VethDstPrefix,
 		RequiresMACAddress: d.cfg.RequiresMACAddress,
+		Allowed:            d.cfg.AllowedOptions,
 		Timeout:            d.cfg.RequestTimeout,
 		Log:                d.log,
 	})

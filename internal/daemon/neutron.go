@@ -83,7 +83,7 @@ func (d *daemon) ensurePool(ctx context.Context, spec courier.SubnetPoolSpec) er
 	if spec.Name == "" {
 		return nil
 	}
-	found, err := d.neutron.SubnetPoolsByName(ctx, spec.Name)
+	found, err := d.neutron.FindSubnetPools(ctx, courier.Reference{Name: spec.Name})
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,10 @@ type Options struct {
 	LinkPrefix string
 	// RequiresMACAddress has Docker choose an endpoint's MAC before it asks for its address.
 	RequiresMACAddress bool
+	// Allowed are the options that users of Docker may give of those that choose
+	// or make something in Neutron: by name, as "neutron.port.*", or "safe" for
+	// all that let nobody spoof; nil: all.
+	Allowed []string
 	// Timeout is each call's deadline; zero: 20 s. Docker's own, where it has one, is 30 s.
 	Timeout time.Duration
 	// Log takes one Debug line a call, at level Warn when it failed; nil: none.

@@ -25,15 +25,18 @@ func (s *server) addIPAMDriver() {
 }
 
 func (s *server) requestPool(ctx context.Context, q requestPoolRequest) (any, error) {
-	if err := refuseNeutron(q.Options); err != nil {
+	o, err := s.neutronOptions(q.Options, onPool)
+	if err != nil {
 		return nil, err
 	}
 	noteUnknown(s.noted, q.Options)
-	r := courier.PoolRequest{Family: courier.IPv4, Options: q.Options}
+	r := courier.PoolRequest{Family: courier.IPv4}
 	if q.V6 {
 		r.Family = courier.IPv6
 	}
-	var err error
+	if err := o.pool(&r); err != nil {
+		return nil, err
+	}
 	if r.CIDR, r.Range, err = q.prefixes(r.Family); err != nil {
 		return nil, err
 	}
@@ -76,9 +79,6 @@ func (s *server) releasePool(ctx context.Context, q poolRef) (any, error) {
 }
 
 func (s *server) requestAddress(ctx context.Context, q requestAddressRequest) (any, error) {
-	if err := refuseNeutron(q.Options); err != nil {
-		return nil, err
-	}
 	noteUnknown(s.noted, q.Options, optAddressType, optMAC, optEndpointName, optSerial)
 	r := courier.AddressRequest{Pool: q.pool(), Gateway: q.Options[optAddressType] == addressTypeGateway}
 	var err error

@@ -50,7 +50,7 @@ func (s *server) gwAllocCheck(_ context.Context, q gwAllocCheckRequest) (any, er
 // allocateNetwork gives a swarm's manager the options that every node's
 // CreateNetwork is to have: the user's own. What nodes would refuse is refused here.
 func (s *server) allocateNetwork(_ context.Context, q allocateNetworkRequest) (any, error) {
-	if _, err := s.driverOptions(q.Options, len(q.IPv6Data) > 0); err != nil {
+	if _, _, err := s.driverOptions(q.Options, len(q.IPv6Data) > 0); err != nil {
 		return nil, err
 	}
 	if _, err := networkPools(q.IPv4Data, q.IPv6Data); err != nil {
@@ -74,14 +74,11 @@ func (s *server) createNetwork(ctx context.Context, q createNetworkRequest) (any
 	if err != nil {
 		return nil, err
 	}
-	err = s.courier.CreateNetwork(ctx, courier.NetworkRequest{
-		ID:       q.network(),
-		Pools:    pools,
-		Internal: o.internal,
-		MTU:      o.mtu,
-		Options:  o.driver,
-	})
-	return empty{}, err
+	r := courier.NetworkRequest{ID: q.network(), Pools: pools, Internal: o.internal, MTU: o.mtu}
+	if err := o.neutron.network(&r); err != nil {
+		return nil, err
+	}
+	return empty{}, s.courier.CreateNetwork(ctx, r)
 }
 
 // networkPools reads the pools of a network, both families.
@@ -171,6 +168,7 @@ func (s *server) createEndpoint(ctx context.Context, q createEndpointRequest) (a
 		Addresses: addresses,
 		MAC:       mac,
 		Published: o.published,
+		Port:      o.port,
 	})
 	if err != nil {
 		return nil, err

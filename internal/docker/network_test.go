@@ -77,7 +77,6 @@ func TestNetworks(t *testing.T) {
 			"IPv4Data":[{"AddressSpace":"no_address_space","Pool":"10.50.0.0/24","Gateway":"10.50.0.1/24","AuxAddresses":{"q":"10.50.0.3/24"}}],
 			"IPv6Data":[{"AddressSpace":"no_address_space","Pool":"fd00:5::/64","AuxAddresses":{}}],"New":1}`,
 			courier.NetworkRequest{ID: netSwarm, Internal: true, MTU: 1400,
-				Options: map[string]string{"com.docker.network.driver.mtu": "1400", "a": "b"},
 				Pools: []courier.NetworkPool{
 					{AddressSpace: "no_address_space", CIDR: netip.MustParsePrefix("10.50.0.0/24"), Gateway: netip.MustParseAddr("10.50.0.1"),
 						Auxiliary: map[string]netip.Addr{"q": netip.MustParseAddr("10.50.0.3")}},

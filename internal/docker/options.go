@@ -24,58 +24,69 @@ const (
 	maxMTU     = 65535
 )
 
-// neutronPrefix starts the options of the Python Kuryr that choose existing
-// resources. To ignore one would give the container another network than was
-// asked for.
-const neutronPrefix = "neutron."
-
 // networkOptions are what CreateNetwork's options say.
 type networkOptions struct {
 	internal   bool
 	enableIPv6 bool
 	mtu        int // bytes; 0: not given
-	driver     map[string]string
+	neutron    neutron
 }
 
 // networkOptions reads the options of CreateNetwork and GwAllocCheck. hasIPv6
 // tells of a pool of that family.
 func (s *server) networkOptions(o options, hasIPv6 bool) (networkOptions, error) {
 	var out networkOptions
-	if err := refuseNeutron(o); err != nil {
-		return out, err
-	}
 	var enableIPv4 bool
 	if err := errors.Join(o.bool(optInternal, &out.internal), o.bool(optEnableIPv6, &out.enableIPv6), o.bool(optEnableIPv4, &enableIPv4)); err != nil {
 		return out, err
 	}
+	var driver map[string]string
 	if raw, ok := o[optGeneric]; ok {
-		if err := json.Unmarshal(raw, &out.driver); err != nil {
+		if err := json.Unmarshal(raw, &driver); err != nil {
 			return out, invalid("option %s is not a map of strings", optGeneric)
 		}
 	}
 	noteUnknown(s.noted, o, optGeneric, optInternal, optEnableIPv6, optEnableIPv4)
-	mtu, err := s.driverOptions(out.driver, hasIPv6 || out.enableIPv6)
-	out.mtu = mtu
+	var err error
+	out.neutron, out.mtu, err = s.driverOptions(driver, hasIPv6 || out.enableIPv6)
 	return out, err
 }
 
-// driverOptions checks what the user gave with -o, and returns the MTU.
-func (s *server) driverOptions(o map[string]string, hasIPv6 bool) (mtu int, err error) {
-	if err := refuseNeutron(o); err != nil {
-		return 0, err
+// driverOptions checks what the user gave with -o, and returns what is
+// Neutron's business, and the MTU.
+func (s *server) driverOptions(o map[string]string, hasIPv6 bool) (n neutron, mtu int, err error) {
+	if n, err = s.neutronOptions(o, onNetwork); err != nil {
+		return nil, 0, err
+	}
+	if err := n.network(&courier.NetworkRequest{}); err != nil {
+		return nil, 0, err
 	}
 	noteUnknown(s.noted, o, optMTU)
-	text, ok := o[optMTU]
-	if !ok {
-		return 0, nil
+	for _, option := range []string{optMTU, optNetMTU} {
+		text, given := o[option]
+		if !given {
+			continue
+		}
+		v, err := parseMTU(option, text, hasIPv6)
+		if err != nil {
+			return nil, 0, err
+		}
+		if mtu != 0 && mtu != v {
+			return nil, 0, invalid("options %s and %s differ", optMTU, optNetMTU).hinted("give one of them")
+		}
+		mtu = v
 	}
+	return n, mtu, nil
+}
+
+func parseMTU(option, text string, hasIPv6 bool) (int, error) {
 	least := minMTU
 	if hasIPv6 {
 		least = minMTUIPv6
 	}
-	mtu, err = strconv.Atoi(text)
+	mtu, err := strconv.Atoi(text)
 	if err != nil || mtu < least || mtu > maxMTU {
-		f := invalid("option %s is %q, not a number of bytes from %d to %d", optMTU, text, least, maxMTU)
+		f := invalid("option %s is %.60q, not a number of bytes from %d to %d", option, text, least, maxMTU)
 		if err == nil && mtu >= minMTU && mtu < minMTUIPv6 {
 			f.hinted("IPv6 needs %d", minMTUIPv6)
 		}
@@ -88,11 +99,20 @@ func (s *server) driverOptions(o map[string]string, hasIPv6 bool) (mtu int, err 
 type endpointOptions struct {
 	mac       courier.MAC
 	published int // ports
+	port      courier.PortWish
 }
 
 func (s *server) endpointOptions(o options) (endpointOptions, error) {
 	var out endpointOptions
-	if err := refuseNeutron(o); err != nil {
+	texts, err := o.neutronTexts()
+	if err != nil {
+		return out, err
+	}
+	n, err := s.neutronOptions(texts, onEndpoint)
+	if err != nil {
+		return out, err
+	}
+	if out.port, err = n.port(); err != nil {
 		return out, err
 	}
 	noteUnknown(s.noted, o, optExposed, optPortMap, optMAC, optDNS, optIfName, optSysctls, optGeneric, optNo6to4)
@@ -195,23 +215,20 @@ func (o options) mac() (courier.MAC, error) {
 	return parseMAC(courier.MAC(b).String())
 }
 
-// refuseNeutron refuses what the Python Kuryr understood and this version
-// does not yet, all of it in one line.
-func refuseNeutron[V any](o map[string]V) error {
-	var names []string
-	for _, k := range slices.Sorted(maps.Keys(o)) {
-		if strings.HasPrefix(k, neutronPrefix) {
-			names = append(names, fmt.Sprintf("%.60s", k))
+// neutronTexts returns the options of neutronPrefix, which are text.
+func (o options) neutronTexts() (map[string]string, error) {
+	out := map[string]string{}
+	for name, raw := range o {
+		if !strings.HasPrefix(name, neutronPrefix) {
+			continue
 		}
+		var text string
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return nil, invalid("option %.60s is not text", name)
+		}
+		out[name] = text
 	}
-	switch len(names) {
-	case 0:
-		return nil
-	case 1:
-		return unsupported("option %s is not supported yet", names[0])
-	default:
-		return unsupported("options %s are not supported yet", strings.Join(names, ", "))
-	}
+	return out, nil
 }
 
 // maxNotes bounds how many names of unknown options are remembered: they come
@@ -231,7 +248,7 @@ func newNotes(log *slog.Logger) *notes { return &notes{log: log, seen: map[strin
 // noteUnknown logs the names of o that are not among the known ones.
 func noteUnknown[V any](n *notes, o map[string]V, known ...string) {
 	for _, name := range slices.Sorted(maps.Keys(o)) {
-		if !slices.Contains(known, name) && n.first(name) {
+		if !slices.Contains(known, name) && !strings.HasPrefix(name, neutronPrefix) && n.first(name) {
 			n.log.Info("ignored an option that has no meaning here", keyOption, fmt.Sprintf("%.60s", name))
 		}
 	}

@@ -82,6 +82,26 @@ func (l *Links) Delete(ctx context.Context, hostEnd string) error {
 	return kernelError("delete", subject, l.deleteByIndex(ctx, found.Attrs().Index))
 }
 
+// Adopt implements courier.Linker.
+func (l *Links) Adopt(ctx context.Context, hostEnd, alias string) error {
+	subject := "link " + hostEnd
+	if !ValidName(hostEnd) || !marked(alias) || len(alias) > maxAlias {
+		return &courier.Error{Kind: courier.Invalid, Op: "adopt", Subject: subject, Public: fmt.Sprintf("the kernel can't take the name, or the alias %q", alias)}
+	}
+	found, err := l.byName(ctx, hostEnd)
+	switch {
+	case gone(err):
+		return nil
+	case err != nil:
+		return kernelError("adopt", subject, err)
+	case found.Type() != "veth" || found.Attrs().Alias != "" && !marked(found.Attrs().Alias):
+		return notOurs("adopt", found)
+	case marked(found.Attrs().Alias):
+		return nil
+	}
+	return kernelError("adopt", subject, l.change(found.Attrs().Index).alias(alias).do(ctx))
+}
+
 func checkSpec(s courier.LinkSpec) error {
 	for _, name := range []string{s.HostEnd, s.ContainerEnd} {
 		if !ValidName(name) {

@@ -212,6 +212,41 @@ func TestUpWithoutLink(t *testing.T) {
 	wantKind(t, l.Up(t.Context(), tap), courier.NotFound, "cannot set up link "+tap+": there is no such interface")
 }
 
+// A link of the Python Kuryr's has no alias; with ours it can be deleted.
+func TestAdopt(t *testing.T) {
+	for name, c := range map[string]struct {
+		made    []string
+		refused string
+	}{
+		"nothing there":     {nil, ""},
+		"without an alias":  {[]string{"add " + tap + " type veth peer name " + tc, "set " + tap + " up"}, ""},
+		"one of ours":       {[]string{"add " + tap + " type veth peer name " + tc, "set " + tap + " alias kuryr:node1:7f3c"}, ""},
+		"another alias":     {[]string{"add " + tap + " type veth peer name " + tc, "set " + tap + " alias mine"}, "mine"},
+		"no pair of links":  {[]string{"add " + tap + " type bridge"}, "another program's"},
+		"a name of its own": {[]string{"add other type veth peer name " + tc}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns, l := newLinks(t)
+			for _, args := range c.made {
+				ns.Run("ip", append([]string{"link"}, strings.Fields(args)...)...)
+			}
+			err := l.Adopt(t.Context(), tap, "kuryr:node1:adopted")
+			if c.refused != "" {
+				wantKind(t, err, courier.Conflict, "cannot adopt link "+tap+": ", c.refused)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Delete(t.Context(), tap); err != nil || exists(ns, tap) {
+				t.Errorf("deleted after it was adopted: %v", err)
+			}
+		})
+	}
+	_, l := newLinks(t)
+	wantKind(t, l.Adopt(t.Context(), tap, "no mark"), courier.Invalid, "alias")
+}
+
 func TestDelete(t *testing.T) {
 	for name, c := range map[string]struct {
 		made    []string // by ip link

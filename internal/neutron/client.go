@@ -32,6 +32,9 @@ type Client struct {
 	session  *session                   // nil: there is no cloud
 	gate     *gate                      // nil likewise
 	endpoint string                     // without a cloud
+	// project returns the ID of the project that Kuryr works for, or "" where
+	// nobody authenticates: then all is ours.
+	project func() string
 }
 
 var _ courier.Neutron = (*Client)(nil)
@@ -52,6 +55,7 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		api:      newService(base, newHTTPClient(&wire{next: transport, log: o.Log, server: "neutron"}, 0)),
 		endpoint: base,
+		project:  func() string { return "" },
 	}, nil
 }
 
@@ -82,6 +86,7 @@ func newCloudClient(o Options) (*Client, error) {
 		checking: newService(sessionBase, newHTTPClient(s, cloud.Timeout)),
 		session:  s,
 		gate:     g,
+		project:  s.project,
 	}, nil
 }
 

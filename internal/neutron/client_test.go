@@ -107,7 +107,11 @@ func TestRequestBodies(t *testing.T) {
 	mark := courier.Mark{Host: "h1", Intent: "8a3f"}
 	const network, subnet = "f3fec963-cd68-4b59-81c2-1c6806159461", "08296882-7a9e-4fbb-ae00-5460987e8eac"
 	mac := courier.MAC{2, 0, 0, 0, 0, 1}
-	name := ""
+	name, off := "", false
+	settings := courier.PortSettings{SecurityGroups: []courier.SecurityGroupID{subnet}, QoSPolicy: network, PortSecurity: &off, DNSName: "web",
+		AddressPairs: []courier.AddressPair{{Addresses: netip.MustParsePrefix("10.0.0.9/32"), MAC: mac}, {Addresses: netip.MustParsePrefix("fd00::/64")}}}
+	const settingsBody = `"security_groups":["` + subnet + `"],"qos_policy_id":"` + network + `","port_security_enabled":false,"dns_name":"web",` +
+		`"allowed_address_pairs":[{"ip_address":"10.0.0.9","mac_address":"02:00:00:00:00:01"},{"ip_address":"fd00::/64"}]`
 	for _, tt := range []struct {
 		name string
 		call func(context.Context, *neutron.Client) error
@@ -153,6 +157,55 @@ func TestRequestBodies(t *testing.T) {
 			return err
 		}, `POST /v2.0/ports {"ports":[{"network_id":"` + network + `","description":"kuryr:h1:8a3f"},` +
 			`{"network_id":"` + network + `","description":"kuryr:h1:8a3f","binding:host_id":"h1"}]}`},
+		{"shared network with a QoS policy", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreateNetwork(ctx, courier.NetworkSpec{Name: "n", Shared: true, QoSPolicy: network, Mark: mark})
+			return err
+		}, `POST /v2.0/networks {"network":{"name":"n","shared":true,"qos_policy_id":"` + network + `","description":"kuryr:h1:8a3f"}}`},
+		{"port with settings", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreatePort(ctx, courier.PortSpec{Network: network, Mark: mark, Settings: settings})
+			return err
+		}, `POST /v2.0/ports {"port":{"network_id":"` + network + `","description":"kuryr:h1:8a3f",` + settingsBody + `}}`},
+		{"port's settings", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{Settings: settings})
+			return err
+		}, `PUT /v2.0/ports/` + string(portID) + ` {"port":{` + settingsBody + `}}`},
+		{"port without settings", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{Settings: courier.PortSettings{
+				SecurityGroups: []courier.SecurityGroupID{}, AddressPairs: []courier.AddressPair{}}})
+			return err
+		}, `PUT /v2.0/ports/` + string(portID) + ` {"port":{"security_groups":[],"allowed_address_pairs":[]}}`},
+		{"port's owner", func(ctx context.Context, c *neutron.Client) error {
+			host, none := "h1", ""
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{DeviceID: &none, DeviceOwner: &name, Host: &host})
+			return err
+		}, `PUT /v2.0/ports/` + string(portID) + ` {"port":{"device_id":"","device_owner":"","binding:host_id":"h1"}}`},
+		{"tags", func(ctx context.Context, c *neutron.Client) error {
+			return c.SetTags(ctx, courier.Resource{Kind: courier.PortResource, ID: string(portID)}, []string{"a", "b"})
+		}, `PUT /v2.0/ports/` + string(portID) + `/tags {"tags":["a","b"]}`},
+		{"network by name", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.FindNetworks(ctx, courier.Reference{Name: "a&b=c"})
+			return err
+		}, `GET /v2.0/networks?name=a%26b%3Dc null`},
+		{"network by ID", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.FindNetworks(ctx, courier.Reference{ID: network})
+			return err
+		}, `GET /v2.0/networks?id=` + network + ` null`},
+		{"security groups by name", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.FindSecurityGroups(ctx, []courier.Reference{{Name: "a"}, {Name: "b"}})
+			return err
+		}, `GET /v2.0/security-groups?fields=id&fields=name&fields=project_id&fields=shared&name=a&name=b null`},
+		{"QoS policy by name", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.FindQoSPolicies(ctx, courier.Reference{Name: "a"})
+			return err
+		}, `GET /v2.0/qos/policies?name=a null`},
+		{"default subnetpool", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.DefaultSubnetPools(ctx, courier.IPv6)
+			return err
+		}, `GET /v2.0/subnetpools?ip_version=6&is_default=true null`},
+		{"port by address", func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.FindPorts(ctx, courier.PortQuery{Network: network, Subnet: subnet, Address: netip.MustParseAddr("10.0.0.9")})
+			return err
+		}, `GET /v2.0/ports?fixed_ips=ip_address%3D10.0.0.9&fixed_ips=subnet_id%3D` + subnet + `&network_id=` + network + ` null`},
 		{"port's name", func(ctx context.Context, c *neutron.Client) error {
 			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{Name: &name})
 			return err
@@ -162,7 +215,7 @@ func TestRequestBodies(t *testing.T) {
 			return err
 		}, `PUT /v2.0/ports/` + string(portID) + ` {"port":{"fixed_ips":[]}}`},
 		{"tag", func(ctx context.Context, c *neutron.Client) error {
-			return c.TagSubnetPool(ctx, network, "a b/c?d")
+			return c.Tag(ctx, courier.Resource{Kind: courier.SubnetPoolResource, ID: network}, "a b/c?d")
 		}, `PUT /v2.0/subnetpools/` + network + `/tags/a%20b%2Fc%3Fd null`},
 		{"list by mark", func(ctx context.Context, c *neutron.Client) error {
 			_, err := c.PortsByMark(ctx, courier.Mark{Host: "h&1=2 +", Intent: "8a3f"})
@@ -202,6 +255,42 @@ func TestRequestBodies(t *testing.T) {
 	}
 }
 
+// TestRevisions: what is bound to a revision says so in the header that Neutron reads.
+func TestRevisions(t *testing.T) {
+	device, four := "d", 4
+	for _, x := range []struct {
+		call func(context.Context, *neutron.Client) error
+		want string
+	}{
+		{func(ctx context.Context, c *neutron.Client) error {
+			return c.DeleteNetwork(ctx, courier.NetworkID(portID), 7)
+		}, "DELETE revision_number=7"},
+		{func(ctx context.Context, c *neutron.Client) error {
+			return c.DeleteNetwork(ctx, courier.NetworkID(portID), courier.AnyRevision)
+		}, "DELETE "},
+		{func(ctx context.Context, c *neutron.Client) error {
+			return c.DeleteSubnet(ctx, courier.SubnetID(portID), 3)
+		}, "DELETE revision_number=3"},
+		{func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{DeviceID: &device, Revision: &four})
+			return err
+		}, "PUT revision_number=4"},
+		{func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{DeviceID: &device})
+			return err
+		}, "PUT "},
+	} {
+		var got string
+		c := client(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r.Method + " " + r.Header.Get("If-Match")
+			readCapture(t, "revision-if-match-stale").ServeHTTP(w, r)
+		})
+		if err := x.call(t.Context(), c); courier.KindOf(err) != courier.Conflict || got != x.want {
+			t.Errorf("sent %q, want %q (%v)", got, x.want, err)
+		}
+	}
+}
+
 func TestAnswersOfARealNeutron(t *testing.T) {
 	ctx := t.Context()
 	of := func(name string) *neutron.Client { return client(t, readCapture(t, name).ServeHTTP) }
@@ -209,12 +298,13 @@ func TestAnswersOfARealNeutron(t *testing.T) {
 		t.Helper()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); d != "" {
+		} else if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
 	n, err := of("network-create").CreateNetwork(ctx, courier.NetworkSpec{})
-	diff("network", courier.Network{ID: "f3fec963-cd68-4b59-81c2-1c6806159461", Name: "cap-net", MTU: 1450}, n, err)
+	diff("network", courier.Network{ID: "f3fec963-cd68-4b59-81c2-1c6806159461", Name: "cap-net", MTU: 1450,
+		Description: "x", Created: time.Date(2026, 11, 23, 2, 9, 35, 0, time.UTC), Revision: 1}, n, err)
 
 	pool, err := of("subnetpool-create").CreateSubnetPool(ctx, courier.SubnetPoolSpec{})
 	diff("subnetpool", courier.SubnetPool{ID: "d372e867-f595-46b6-b9e5-854cefb4e689", Name: "kuryrPool", DefaultPrefixLen: 24,
@@ -222,14 +312,14 @@ func TestAnswersOfARealNeutron(t *testing.T) {
 
 	spec := courier.SubnetSpec{CIDR: netip.MustParsePrefix("10.70.0.0/24"), Network: n.ID}
 	four, err := of("subnet-create-from-pool").CreateSubnet(ctx, spec)
-	diff("subnet", courier.Subnet{ID: "246b6182-f146-4d8a-944a-bdabd2cfbf59", Network: n.ID,
-		CIDR: spec.CIDR, Gateway: netip.MustParseAddr("10.70.0.1")}, four, err)
+	diff("subnet", courier.Subnet{ID: "246b6182-f146-4d8a-944a-bdabd2cfbf59", Name: "a", Network: n.ID,
+		Pool: pool.ID, CIDR: spec.CIDR, Gateway: netip.MustParseAddr("10.70.0.1")}, four, err)
 	six, err := of("subnet-create-v6-slaac").CreateSubnet(ctx, spec)
 	diff("IPv6 subnet", courier.Subnet{ID: "d253fd81-6a49-4ec1-b8ae-8ff1eedbcd41", Network: "8aec6d8e-6362-48e9-8c6e-beb4ca2fbb81",
 		CIDR: netip.MustParsePrefix("fd00:81::/64"), Gateway: netip.MustParseAddr("fd00:81::")}, six, err)
 
 	bound, err := of("lb-port-create-bound").CreatePort(ctx, courier.PortSpec{Network: n.ID})
-	diff("bound port", courier.Port{ID: portID, Network: "21df1968-9b83-4e88-affe-0bbbf81406e8",
+	diff("bound port", courier.Port{ID: portID, Name: "dp0", DeviceID: "a021c66f-a9d1-4690-94cf-6757ab94a9d2", DeviceOwner: "compute:kuryr", Revision: 1, Network: "21df1968-9b83-4e88-affe-0bbbf81406e8",
 		MAC: courier.MAC{0xfa, 0x16, 0x3e, 0x3e, 0x4a, 0x4b}, Status: "DOWN",
 		FixedIPs: []courier.FixedIP{{Subnet: "c49e7c9e-7060-41cf-b680-7abb2bbf5183", Address: netip.MustParseAddr("10.61.0.154")}},
 		Binding:  courier.Binding{Host: "h1", VIFType: "bridge", VIFDetails: map[string]any{"connectivity": "l2", "port_filter": true}}}, bound, err)
@@ -315,7 +405,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 		"prefix length": `{"subnetpools":[{"id":"d372e867-f595-46b6-b9e5-854cefb4e689","prefixes":["10.0.0.0/8"],"default_prefixlen":"24x"}]}`,
 		"prefix":        `{"subnetpools":[{"id":"d372e867-f595-46b6-b9e5-854cefb4e689","prefixes":["10.0.0.1/8"],"default_prefixlen":"24"}]}`,
 	} {
-		got, err := client(t, answer(200, body)).SubnetPoolsByName(t.Context(), "x")
+		got, err := client(t, answer(200, body)).FindSubnetPools(t.Context(), courier.Reference{Name: "x"})
 		if courier.KindOf(err) != courier.Unavailable {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}

@@ -195,7 +195,7 @@ func TestEveryWayIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.DeleteNetwork(t.Context(), n.ID); err != nil {
+			if err := c.DeleteNetwork(t.Context(), n.ID, courier.AnyRevision); err != nil {
 				t.Error(err)
 			}
 			if got := c.Endpoint(); got != "http://cloud/v2.0/" {

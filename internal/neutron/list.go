@@ -14,7 +14,8 @@ import (
 // page is often 1,000.
 const maxPages = 1000
 
-// list reads all pages of a collection. query is what gophercloud's ListOpts
+// list reads all pages of a collection, which paths may put into another one
+// (qos/policies). query is what gophercloud's ListOpts
 // made: "" or "?" and more. Neutron sends the rest of a list as a link, of
 // which the query alone is used: its host is how Neutron sees itself, behind a
 // proxy often wrongly so, and not to be followed blindly in any case.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/portsbinding"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
@@ -14,12 +16,18 @@ import (
 )
 
 type portWire struct {
-	ID         string     `json:"id"`
-	NetworkID  string     `json:"network_id"`
-	MACAddress string     `json:"mac_address"`
-	FixedIPs   []ports.IP `json:"fixed_ips"`
-	Status     string     `json:"status"`
+	ID          string     `json:"id"`
+	Name        string     `json:"name"`
+	NetworkID   string     `json:"network_id"`
+	MACAddress  string     `json:"mac_address"`
+	FixedIPs    []ports.IP `json:"fixed_ips"`
+	Status      string     `json:"status"`
+	DeviceID    string     `json:"device_id"`
+	DeviceOwner string     `json:"device_owner"`
+	Tags        []string   `json:"tags"`
+	Revision    int        `json:"revision_number"`
 	portsbinding.PortsBindingExt
+	ownerWire
 }
 
 func (w portWire) read() (p courier.Port, err error) {
@@ -42,12 +50,75 @@ func (w portWire) read() (p courier.Port, err error) {
 		}
 		p.FixedIPs = append(p.FixedIPs, f)
 	}
-	p.Status = w.Status
+	p.Name, p.Status, p.DeviceID, p.DeviceOwner = w.Name, w.Status, w.DeviceID, w.DeviceOwner
+	p.Tags, p.Revision = w.Tags, w.Revision
 	p.Binding = courier.Binding{Host: w.HostID, VIFType: w.VIFType, VIFDetails: w.VIFDetails}
 	return p, nil
 }
 
-func portOpts(s courier.PortSpec) portsbinding.CreateOptsExt {
+// createOpts is a port's request: gophercloud's, and what it has no word for.
+type createOpts struct {
+	ports.CreateOpts
+	host string
+	set  courier.PortSettings
+}
+
+// ToPortCreateMap implements ports.CreateOptsBuilder.
+func (o createOpts) ToPortCreateMap() (map[string]any, error) {
+	body, err := portsbinding.CreateOptsExt{CreateOptsBuilder: o.CreateOpts, HostID: o.host}.ToPortCreateMap()
+	if err != nil {
+		return nil, err
+	}
+	addSettings(body["port"].(map[string]any), o.set)
+	return body, nil
+}
+
+// updateOpts is the change of a port.
+type updateOpts struct {
+	ports.UpdateOpts
+	Revision string `h:"If-Match"` // gophercloud looks for it here, and no deeper
+	host     *string
+	set      courier.PortSettings
+}
+
+// ToPortUpdateMap implements ports.UpdateOptsBuilder.
+func (o updateOpts) ToPortUpdateMap() (map[string]any, error) {
+	body, err := portsbinding.UpdateOptsExt{UpdateOptsBuilder: o.UpdateOpts, HostID: o.host}.ToPortUpdateMap()
+	if err == nil {
+		addSettings(body["port"].(map[string]any), o.set)
+	}
+	return body, err
+}
+
+// addSettings adds what is set to a port's body. They belong to five
+// extensions, each with a type of its own in gophercloud.
+func addSettings(port map[string]any, s courier.PortSettings) {
+	if s.SecurityGroups != nil {
+		port["security_groups"] = s.SecurityGroups
+	}
+	if s.QoSPolicy != "" {
+		port["qos_policy_id"] = s.QoSPolicy
+	}
+	if s.PortSecurity != nil {
+		port["port_security_enabled"] = *s.PortSecurity
+	}
+	if s.DNSName != "" {
+		port["dns_name"] = s.DNSName
+	}
+	if s.AddressPairs == nil {
+		return
+	}
+	pairs := make([]ports.AddressPair, len(s.AddressPairs))
+	for i, p := range s.AddressPairs {
+		pairs[i] = ports.AddressPair{IPAddress: p.Addresses.String(), MACAddress: p.MAC.String()}
+		if p.Addresses.IsSingleIP() {
+			pairs[i].IPAddress = p.Addresses.Addr().String()
+		}
+	}
+	port["allowed_address_pairs"] = pairs
+}
+
+func portOpts(s courier.PortSpec) createOpts {
 	opts := ports.CreateOpts{
 		NetworkID:   string(s.Network),
 		Name:        s.Name,
@@ -59,7 +130,7 @@ func portOpts(s courier.PortSpec) portsbinding.CreateOptsExt {
 	if len(s.FixedIPs) > 0 {
 		opts.FixedIPs = fixedIPs(s.FixedIPs)
 	}
-	return portsbinding.CreateOptsExt{CreateOptsBuilder: opts, HostID: s.Host}
+	return createOpts{CreateOpts: opts, host: s.Host, set: s.Settings}
 }
 
 // fixedIPs is never nil: an empty list takes a port's addresses away.
@@ -120,9 +191,13 @@ func (c *Client) UpdatePort(ctx context.Context, id courier.PortID, u courier.Po
 	if err := checkID(op, id); err != nil {
 		return courier.Port{}, err
 	}
-	opts := ports.UpdateOpts{Name: u.Name, DeviceID: u.DeviceID}
+	opts := updateOpts{UpdateOpts: ports.UpdateOpts{Name: u.Name, DeviceID: u.DeviceID, DeviceOwner: u.DeviceOwner},
+		host: u.Host, set: u.Settings}
 	if u.FixedIPs != nil {
 		opts.FixedIPs = fixedIPs(u.FixedIPs)
+	}
+	if u.Revision != nil {
+		opts.Revision = strconv.Itoa(*u.Revision)
 	}
 	var w portWire
 	if err := ports.Update(ctx, c.api, string(id), opts).ExtractInto(&w); err != nil {
@@ -143,8 +218,24 @@ func (c *Client) DeletePort(ctx context.Context, id courier.PortID) error {
 
 // PortsByMark implements courier.Ports.
 func (c *Client) PortsByMark(ctx context.Context, m courier.Mark) ([]courier.Port, error) {
-	op, subject := "look up ports", "marked "+m.String()
 	query, err := ports.ListOpts{Description: m.String()}.ToPortListQuery()
+	return lookUp(ctx, c, "ports", query, err, "look up ports", "marked "+m.String(), portWire.read)
+}
+
+// FindPorts implements courier.Ports.
+func (c *Client) FindPorts(ctx context.Context, q courier.PortQuery) ([]courier.Port, error) {
+	const op = "look up ports"
+	opts := ports.ListOpts{ID: string(q.ID), NetworkID: string(q.Network), MACAddress: q.MAC.String(), DeviceID: q.DeviceID, Tags: strings.Join(q.Tags, ",")}
+	subject := strings.TrimSpace(strings.Join([]string{string(q.ID), opts.MACAddress, q.DeviceID, opts.Tags}, " "))
+	if q.Subnet != "" || q.Address.IsValid() {
+		f := ports.FixedIPOpts{SubnetID: string(q.Subnet)}
+		if q.Address.IsValid() {
+			f.IPAddress = q.Address.String()
+			subject = strings.TrimSpace("with address " + f.IPAddress + " " + subject)
+		}
+		opts.FixedIPs = []ports.FixedIPOpts{f}
+	}
+	query, err := opts.ToPortListQuery()
 	if err != nil {
 		return nil, c.fail(err, op, subject)
 	}
@@ -152,6 +243,7 @@ func (c *Client) PortsByMark(ctx context.Context, m courier.Mark) ([]courier.Por
 	if err != nil {
 		return nil, c.fail(err, op, subject)
 	}
+	items = slices.DeleteFunc(items, func(w portWire) bool { return !c.mayUse(w.owner()) })
 	all, err := read(items, portWire.read)
 	return all, c.fail(err, op, subject)
 }

@@ -45,6 +45,18 @@ type session struct {
 	known   bool       // there were such
 	warned  map[string]bool
 	refused refusal
+	works   string // the project of the last grant that was looked at
+}
+
+// project returns the ID of the project that requests are made for: of the
+// token in use, or the last one. It is known once a request has been answered.
+func (s *session) project() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held != nil {
+		s.works = s.held.project
+	}
+	return s.works
 }
 
 // sessionBase is what a session's requests are made for. No request goes

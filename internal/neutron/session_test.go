@@ -82,7 +82,7 @@ func TestDestinationIsKept(t *testing.T) {
 	got = nil
 	const id = "d372e867-f595-46b6-b9e5-854cefb4e689"
 	for _, tag := range []string{"a b/c?d", ".."} {
-		c.TagSubnetPool(t.Context(), id, tag)
+		c.Tag(t.Context(), courier.Resource{Kind: courier.SubnetPoolResource, ID: string(id)}, tag)
 	}
 	want := []string{"behind.example /net%20work/v2.0/subnetpools/" + id + "/tags/a%20b%2Fc%3Fd", "behind.example /net%20work/v2.0/subnetpools/" + id + "/tags/.."}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -3,10 +3,8 @@ package neutron
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"strings"
 
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/attributestags"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/subnetpools"
 
 	"kuryr/internal/courier"
@@ -17,13 +15,15 @@ type subnetPoolWire struct {
 	Name             string          `json:"name"`
 	Prefixes         []string        `json:"prefixes"`
 	DefaultPrefixLen json.RawMessage `json:"default_prefixlen"` // "24" (Zed), or 24
+	Tags             []string        `json:"tags"`
+	ownerWire
 }
 
 func (w subnetPoolWire) read() (p courier.SubnetPool, err error) {
 	if p.ID, err = readID[courier.SubnetPoolID]("subnetpool", w.ID); err != nil {
 		return p, err
 	}
-	p.Name = w.Name
+	p.Name, p.Shared, p.Tags = w.Name, w.Shared, w.Tags
 	for _, s := range w.Prefixes {
 		prefix, err := readPrefix("subnetpool "+w.ID, s)
 		if err != nil {
@@ -51,6 +51,7 @@ func (c *Client) CreateSubnetPool(ctx context.Context, s courier.SubnetPoolSpec)
 		Name:             s.Name,
 		Description:      s.Mark.String(),
 		DefaultPrefixLen: s.DefaultPrefixLen,
+		Shared:           s.Shared,
 	}
 	shortest := minPrefixLenV4
 	for _, p := range s.Prefixes {
@@ -87,41 +88,18 @@ func (c *Client) SubnetPoolsByMark(ctx context.Context, m courier.Mark) ([]couri
 	return c.subnetPools(ctx, subnetpools.ListOpts{Description: m.String()}, "marked "+m.String())
 }
 
-// SubnetPoolsByName implements courier.SubnetPools.
-func (c *Client) SubnetPoolsByName(ctx context.Context, name string) ([]courier.SubnetPool, error) {
-	return c.subnetPools(ctx, subnetpools.ListOpts{Name: name}, "named "+name)
+// FindSubnetPools implements courier.SubnetPools.
+func (c *Client) FindSubnetPools(ctx context.Context, r courier.Reference) ([]courier.SubnetPool, error) {
+	return find(ctx, c, "subnetpools", []courier.Reference{r}, nil, subnetPoolWire.read)
+}
+
+// DefaultSubnetPools implements courier.SubnetPools.
+func (c *Client) DefaultSubnetPools(ctx context.Context, f courier.Family) ([]courier.SubnetPool, error) {
+	yes := true
+	return c.subnetPools(ctx, subnetpools.ListOpts{IsDefault: &yes, IPVersion: int(f)}, "that are Neutron's default")
 }
 
 func (c *Client) subnetPools(ctx context.Context, o subnetpools.ListOpts, subject string) ([]courier.SubnetPool, error) {
-	const op = "look up subnetpools"
 	query, err := o.ToSubnetPoolListQuery()
-	if err != nil {
-		return nil, c.fail(err, op, subject)
-	}
-	items, err := list[subnetPoolWire](ctx, c.api, "subnetpools", query)
-	if err != nil {
-		return nil, c.fail(err, op, subject)
-	}
-	all, err := read(items, subnetPoolWire.read)
-	return all, c.fail(err, op, subject)
-}
-
-// TagSubnetPool implements courier.SubnetPools. A tag that is there already is no error.
-func (c *Client) TagSubnetPool(ctx context.Context, id courier.SubnetPoolID, tag string) error {
-	const op = "tag subnetpool"
-	if err := checkID(op, id); err != nil {
-		return err
-	}
-	err := attributestags.Add(ctx, c.api, "subnetpools", string(id), url.PathEscape(tag)).ExtractErr()
-	return c.fail(err, op, string(id))
-}
-
-// UntagSubnetPool implements courier.SubnetPools.
-func (c *Client) UntagSubnetPool(ctx context.Context, id courier.SubnetPoolID, tag string) error {
-	const op = "untag subnetpool"
-	if err := checkID(op, id); err != nil {
-		return err
-	}
-	err := attributestags.Delete(ctx, c.api, "subnetpools", string(id), url.PathEscape(tag)).ExtractErr()
-	return c.fail(err, op, string(id))
+	return lookUp(ctx, c, "subnetpools", query, err, "look up subnetpools", subject, subnetPoolWire.read)
 }

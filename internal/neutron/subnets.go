@@ -2,6 +2,9 @@ package neutron
 
 import (
 	"context"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
@@ -11,6 +14,7 @@ import (
 
 type subnetWire struct {
 	ID         string  `json:"id"`
+	Name       string  `json:"name"`
 	NetworkID  string  `json:"network_id"`
 	CIDR       string  `json:"cidr"`
 	GatewayIP  *string `json:"gateway_ip"`
@@ -18,6 +22,11 @@ type subnetWire struct {
 		Destination string `json:"destination"`
 		NextHop     string `json:"nexthop"`
 	} `json:"host_routes"`
+	SubnetPoolID *string  `json:"subnetpool_id"`
+	Description  string   `json:"description"`
+	Tags         []string `json:"tags"`
+	Revision     int      `json:"revision_number"`
+	ownerWire
 }
 
 func (w subnetWire) read() (s courier.Subnet, err error) {
@@ -45,6 +54,11 @@ func (w subnetWire) read() (s courier.Subnet, err error) {
 		}
 		s.HostRoutes = append(s.HostRoutes, route)
 	}
+	if w.SubnetPoolID != nil && *w.SubnetPoolID != "" {
+		// IPv6 prefix delegation has a pool that is none: "prefix_delegation".
+		s.Pool, _ = readID[courier.SubnetPoolID]("subnetpool", *w.SubnetPoolID)
+	}
+	s.Name, s.Description, s.Tags, s.Revision = w.Name, w.Description, w.Tags, w.Revision
 	return s, nil
 }
 
@@ -84,6 +98,15 @@ func (c *Client) CreateSubnet(ctx context.Context, s courier.SubnetSpec) (courie
 	return made, c.fail(err, op, subject)
 }
 
+// DeleteSubnet implements courier.Subnets.
+func (c *Client) DeleteSubnet(ctx context.Context, id courier.SubnetID, revision int) error {
+	const op = "delete subnet"
+	if err := checkID(op, id); err != nil {
+		return err
+	}
+	return c.fail(c.delete(ctx, "subnets", string(id), revision), op, string(id))
+}
+
 // SubnetsOfNetwork implements courier.Subnets.
 func (c *Client) SubnetsOfNetwork(ctx context.Context, id courier.NetworkID) ([]courier.Subnet, error) {
 	return c.subnets(ctx, subnets.ListOpts{NetworkID: string(id)}, "of network "+string(id))
@@ -94,16 +117,26 @@ func (c *Client) SubnetsOfPool(ctx context.Context, id courier.SubnetPoolID) ([]
 	return c.subnets(ctx, subnets.ListOpts{SubnetPoolID: string(id)}, "of subnetpool "+string(id))
 }
 
+// SubnetsByTags implements courier.Subnets.
+func (c *Client) SubnetsByTags(ctx context.Context, tags ...string) ([]courier.Subnet, error) {
+	all := strings.Join(tags, ",")
+	return c.subnets(ctx, subnets.ListOpts{Tags: all}, "tagged "+all)
+}
+
 func (c *Client) subnets(ctx context.Context, o subnets.ListOpts, subject string) ([]courier.Subnet, error) {
-	const op = "list the subnets"
 	query, err := o.ToSubnetListQuery()
-	if err != nil {
-		return nil, c.fail(err, op, subject)
+	return lookUp(ctx, c, "subnets", query, err, "list the subnets", subject, subnetWire.read)
+}
+
+// FindSubnets implements courier.Subnets. A subnet is shared where its network
+// is, which Neutron's answer does not say.
+func (c *Client) FindSubnets(ctx context.Context, r courier.Reference) ([]courier.Subnet, error) {
+	own, err := find(ctx, c, "subnets", []courier.Reference{r}, nil, subnetWire.read)
+	if err != nil || c.project() == "" {
+		return own, err
 	}
-	items, err := list[subnetWire](ctx, c.api, "subnets", query)
-	if err != nil {
-		return nil, c.fail(err, op, subject)
-	}
-	all, err := read(items, subnetWire.read)
-	return all, c.fail(err, op, subject)
+	shared, err := find(ctx, c, "subnets", []courier.Reference{r}, url.Values{"shared": {"true"}}, subnetWire.read)
+	return append(own, slices.DeleteFunc(shared, func(s courier.Subnet) bool {
+		return slices.ContainsFunc(own, func(o courier.Subnet) bool { return o.ID == s.ID })
+	})...), err
 }

@@ -18,7 +18,7 @@ func (s *suite) network() {
 	if other.MTU < 1280 {
 		s.Errorf("a network without a wish has an MTU of %d", other.MTU)
 	}
-	s.check(s.n.DeleteNetwork(s.ctx(), made.ID))
+	s.check(s.n.DeleteNetwork(s.ctx(), made.ID, courier.AnyRevision))
 	found, err = s.n.NetworksByMark(s.ctx(), m)
 	s.check(err)
 	s.equal("found after its deletion", found, []courier.Network{})
@@ -32,9 +32,9 @@ func (s *suite) networkInUse() {
 		Network: n.ID, CIDR: pool.Prefixes[0], Gateway: pool.Prefixes[0].Addr().Next(), Pool: pool.ID, Mark: s.mark()})
 	s.check(err)
 	p := s.makePort(courier.PortSpec{Network: n.ID})
-	s.want(courier.Conflict, s.n.DeleteNetwork(s.ctx(), n.ID))
+	s.want(courier.Conflict, s.n.DeleteNetwork(s.ctx(), n.ID, courier.AnyRevision))
 	s.check(s.n.DeletePort(s.ctx(), p.ID))
-	s.check(s.n.DeleteNetwork(s.ctx(), n.ID))
+	s.check(s.n.DeleteNetwork(s.ctx(), n.ID, courier.AnyRevision))
 	left, err := s.n.SubnetsOfPool(s.ctx(), pool.ID)
 	s.check(err)
 	s.equal("subnets after their network's deletion", len(left), 0)
@@ -64,11 +64,11 @@ func (s *suite) marks() {
 // gone: deletes tell that there was nothing to delete.
 func (s *suite) gone() {
 	ctx := s.ctx()
-	s.want(courier.NotFound, s.n.DeleteNetwork(ctx, missing[courier.NetworkID]()))
+	s.want(courier.NotFound, s.n.DeleteNetwork(ctx, missing[courier.NetworkID](), courier.AnyRevision))
 	s.want(courier.NotFound, s.n.DeleteSubnetPool(ctx, missing[courier.SubnetPoolID]()))
 	s.want(courier.NotFound, s.n.DeletePort(ctx, missing[courier.PortID]()))
-	s.want(courier.NotFound, s.n.TagSubnetPool(ctx, missing[courier.SubnetPoolID](), "x"))
-	s.want(courier.NotFound, s.n.UntagSubnetPool(ctx, missing[courier.SubnetPoolID](), "x"))
+	s.want(courier.NotFound, s.n.Tag(ctx, poolOf(missing[courier.SubnetPoolID]()), "x"))
+	s.want(courier.NotFound, s.n.Untag(ctx, poolOf(missing[courier.SubnetPoolID]()), "x"))
 	name := "other"
 	_, err := s.n.UpdatePort(ctx, missing[courier.PortID](), courier.PortUpdate{Name: &name})
 	s.want(courier.NotFound, err)
@@ -76,7 +76,7 @@ func (s *suite) gone() {
 	s.want(courier.NotFound, err)
 	// An empty ID must never reach a whole collection.
 	s.want(courier.Invalid, s.n.DeletePort(ctx, ""))
-	s.want(courier.Invalid, s.n.DeleteNetwork(ctx, ""))
+	s.want(courier.Invalid, s.n.DeleteNetwork(ctx, "", courier.AnyRevision))
 	s.want(courier.Invalid, s.n.DeleteSubnetPool(ctx, ""))
 
 	n := s.makeNetwork()
@@ -84,8 +84,8 @@ func (s *suite) gone() {
 	p := s.makePort(courier.PortSpec{Network: n.ID})
 	s.check(s.n.DeletePort(ctx, p.ID))
 	s.want(courier.NotFound, s.n.DeletePort(ctx, p.ID))
-	s.check(s.n.DeleteNetwork(ctx, n.ID))
-	s.want(courier.NotFound, s.n.DeleteNetwork(ctx, n.ID))
+	s.check(s.n.DeleteNetwork(ctx, n.ID, courier.AnyRevision))
+	s.want(courier.NotFound, s.n.DeleteNetwork(ctx, n.ID, courier.AnyRevision))
 	_, err = s.n.CreateSubnet(ctx, courier.SubnetSpec{Network: n.ID, CIDR: prefix("10.191.0.0/24"), Mark: s.mark()})
 	s.want(courier.NotFound, err)
 }

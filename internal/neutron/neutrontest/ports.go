@@ -229,6 +229,8 @@ func (s *suite) portUpdate() {
 	name, device := "renamed", "other device"
 	named, err := s.n.UpdatePort(s.ctx(), p.ID, courier.PortUpdate{Name: &name, DeviceID: &device})
 	s.check(err)
+	s.equal("name", named.Name+" "+named.DeviceID, name+" "+device)
+	named.Name, named.DeviceID, named.Revision = p.Name, p.DeviceID, p.Revision
 	s.equal("port after a new name", named, p)
 	moved, err := s.n.UpdatePort(s.ctx(), p.ID, courier.PortUpdate{FixedIPs: at(sub, "10.215.0.6")})
 	s.check(err)

@@ -22,10 +22,10 @@ func (s *suite) subnetPool() {
 	byMark, err := s.n.SubnetPoolsByMark(s.ctx(), m)
 	s.check(err)
 	s.equal("by mark", byMark, []courier.SubnetPool{made})
-	byName, err := s.n.SubnetPoolsByName(s.ctx(), name)
+	byName, err := s.n.FindSubnetPools(s.ctx(), courier.Reference{Name: name})
 	s.check(err)
 	s.equal("by name", byName, []courier.SubnetPool{made})
-	none, err := s.n.SubnetPoolsByName(s.ctx(), name[:len(name)-1])
+	none, err := s.n.FindSubnetPools(s.ctx(), courier.Reference{Name: name[:len(name)-1]})
 	s.check(err)
 	s.equal("by part of its name", len(none), 0)
 	s.check(s.n.DeleteSubnetPool(s.ctx(), made.ID))
@@ -50,7 +50,7 @@ func (s *suite) subnetPoolInUse() {
 	_, err = s.n.CreateSubnet(s.ctx(), taken)
 	s.want(courier.Conflict, err)
 
-	s.check(s.n.DeleteNetwork(s.ctx(), n.ID))
+	s.check(s.n.DeleteNetwork(s.ctx(), n.ID, courier.AnyRevision))
 	s.check(s.n.DeleteSubnetPool(s.ctx(), pool.ID))
 }
 
@@ -66,12 +66,12 @@ func (s *suite) shortPrefixes() {
 func (s *suite) tags() {
 	pool := s.makePool("10.195.0.0/16", 24)
 	tag := s.mark().Intent
-	s.check(s.n.TagSubnetPool(s.ctx(), pool.ID, tag))
-	s.check(s.n.TagSubnetPool(s.ctx(), pool.ID, tag))
-	s.check(s.n.TagSubnetPool(s.ctx(), pool.ID, "another one"))
-	s.check(s.n.UntagSubnetPool(s.ctx(), pool.ID, tag))
-	s.want(courier.NotFound, s.n.UntagSubnetPool(s.ctx(), pool.ID, tag))
-	s.check(s.n.UntagSubnetPool(s.ctx(), pool.ID, "another one"))
+	s.check(s.n.Tag(s.ctx(), poolOf(pool.ID), tag))
+	s.check(s.n.Tag(s.ctx(), poolOf(pool.ID), tag))
+	s.check(s.n.Tag(s.ctx(), poolOf(pool.ID), "another one"))
+	s.check(s.n.Untag(s.ctx(), poolOf(pool.ID), tag))
+	s.want(courier.NotFound, s.n.Untag(s.ctx(), poolOf(pool.ID), tag))
+	s.check(s.n.Untag(s.ctx(), poolOf(pool.ID), "another one"))
 }
 
 func (s *suite) subnet() {

@@ -66,6 +66,10 @@ func Run(t *testing.T, open func(t *testing.T) courier.Neutron, o Options) {
 		{"port update", (*suite).portUpdate},
 		{"ports at once", (*suite).portsAtOnce},
 		{"one address wished by many", (*suite).oneAddressForMany},
+		{"find", (*suite).find},
+		{"find ports", (*suite).findPorts},
+		{"tags of all kinds", (*suite).allTags},
+		{"revisions", (*suite).revisions},
 		{"security group", (*suite).securityGroup},
 		{"open ports", (*suite).openPorts},
 		{"security groups of ports", (*suite).groupsOfPorts},
@@ -130,8 +134,12 @@ func (s *suite) makeNetwork() courier.Network {
 	s.Helper()
 	n, err := s.n.CreateNetwork(s.ctx(), courier.NetworkSpec{Name: "neutrontest", Mark: s.mark()})
 	s.check(err)
-	s.remove(func(ctx context.Context) error { return s.n.DeleteNetwork(ctx, n.ID) })
+	s.removeNetwork(n.ID)
 	return n
+}
+
+func (s *suite) removeNetwork(id courier.NetworkID) {
+	s.remove(func(ctx context.Context) error { return s.n.DeleteNetwork(ctx, id, courier.AnyRevision) })
 }
 
 // makePool comes before makeNetwork, since what was made last is removed first.
@@ -188,6 +196,11 @@ func addresses(p courier.Port) string {
 // at wishes for one address on a subnet.
 func at(sub courier.Subnet, address string) []courier.FixedIP {
 	return []courier.FixedIP{{Subnet: sub.ID, Address: netip.MustParseAddr(address)}}
+}
+
+// poolOf names a subnetpool as what can be tagged.
+func poolOf(id courier.SubnetPoolID) courier.Resource {
+	return courier.Resource{Kind: courier.SubnetPoolResource, ID: string(id)}
 }
 
 // missing is a well-formed ID of nothing.

@@ -1,0 +1,331 @@
+package courier
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An engine may know networks, pools and endpoints that the Python Kuryr made
+// on this host. When a call names one that is not in the tables, Neutron is
+// asked for it, and what is found is written down as if it had been made here.
+// From then on nothing is different, except that it carries no mark.
+
+// inheritNetwork returns the network that the Python Kuryr made, or adopted,
+// for an engine's; nil: there is none.
+func (c *Courier) inheritNetwork(ctx context.Context, id EngineNetworkID) (*network, error) {
+	found, err := c.Neutron.NetworksByTags(ctx, pyTags(string(id))...)
+	if err == nil && len(found) == 0 {
+		// Where Neutron had no tags the network got the engine's ID for a name,
+		// one that was there before too: whether it was, nothing says.
+		found, err = c.Neutron.FindNetworks(ctx, Reference{Name: string(id)})
+	}
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return c.takeOver(ctx, id, found[0])
+}
+
+// takeOver writes down a Neutron network as an engine's, with its subnets.
+func (c *Courier) takeOver(ctx context.Context, id EngineNetworkID, found Network) (*network, error) {
+	subnets, err := c.Neutron.SubnetsOfNetwork(ctx, found.ID)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{life: newLife(), rec: networkRecord{Intent: newIntent(), State: ready, ID: id, Neutron: found.ID, MTU: found.MTU,
+		Name: found.Name, Python: true, Inherited: true}}
+	if slices.Contains(found.Tags, pyNetExisting+id.Short()) || !slices.Contains(found.Tags, pyTags(string(id))[0]) {
+		n.rec.Origin = adopted
+	}
+	for _, s := range subnets {
+		if n.rec.Origin == created || pyOwns(s) {
+			n.rec.Subnets = append(n.rec.Subnets, subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes, Origin: n.rec.Origin})
+		}
+	}
+	c.mu.Lock()
+	if known := c.networks[id]; known != nil { // a call that came at the same time
+		c.mu.Unlock()
+		return known, nil
+	}
+	c.networks[id] = n
+	c.mu.Unlock()
+	return n, c.save(ctx, durable, n)
+}
+
+// knownNetwork returns the engine's network, the Python Kuryr's too; nil: there
+// is none.
+func (c *Courier) knownNetwork(ctx context.Context, id EngineNetworkID) (*network, error) {
+	c.mu.Lock()
+	n := c.networks[id]
+	c.mu.Unlock()
+	if n != nil {
+		return n, nil
+	}
+	return c.inheritNetwork(ctx, id)
+}
+
+// knownPool returns the pool of an ID, the Python Kuryr's too; nil: there is none.
+func (c *Courier) knownPool(ctx context.Context, id PoolID) (*pool, error) {
+	c.mu.Lock()
+	p := c.pools[id]
+	c.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	return c.inheritPool(ctx, id)
+}
+
+// inheritPool finds the subnetpool that the Python Kuryr gave to the engine as
+// a pool, and the subnet and network that it became.
+func (c *Courier) inheritPool(ctx context.Context, id PoolID) (*pool, error) {
+	if !pyPoolTag(string(id)) {
+		return nil, nil
+	}
+	found, err := c.Neutron.FindSubnetPools(ctx, Reference{ID: string(id)})
+	if err != nil || len(found) == 0 || len(found[0].Prefixes) == 0 {
+		return nil, err
+	}
+	sp := found[0]
+	p := &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: ready, ID: id, CIDR: sp.Prefixes[0], SubnetPool: sp.ID,
+		Adopted: c.foreign(sp), Python: true, Inherited: true, Touched: time.Now()}}
+	if err := c.findSubnetOf(ctx, p, sp); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	if known := c.pools[id]; known != nil {
+		c.mu.Unlock()
+		return known, nil
+	}
+	c.pools[id] = p
+	c.mu.Unlock()
+	return p, c.save(ctx, durable, p)
+}
+
+// foreign tells whether the Python Kuryr would keep a subnetpool: it was there before.
+func (c *Courier) foreign(sp SubnetPool) bool {
+	return slices.Contains(sp.Tags, pyPoolExisting) || !strings.HasPrefix(sp.Name, c.opt.PoolNamePrefix+"-")
+}
+
+// unresolvedPool enters a pool that Neutron could not be asked for, so that it
+// can be given up later.
+func (c *Courier) unresolvedPool(id PoolID) *pool {
+	p := &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: ready, ID: id, Python: true, Inherited: true, Touched: time.Now()}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.pools[id]; known != nil {
+		return known
+	}
+	c.pools[id] = p
+	return p
+}
+
+// resolvePool finds the subnetpool of an unresolved one.
+func (c *Courier) resolvePool(ctx context.Context, p *pool) error {
+	c.mu.Lock()
+	r := p.rec
+	c.mu.Unlock()
+	if !r.Inherited || r.SubnetPool != "" {
+		return nil
+	}
+	found, err := c.Neutron.FindSubnetPools(ctx, Reference{ID: string(r.ID)})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	subnets, err := c.Neutron.SubnetsByTags(ctx, string(r.ID))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	p.rec.SubnetPool, p.rec.Adopted = found[0].ID, c.foreign(found[0])
+	if len(subnets) == 1 {
+		p.rec.Subnet = subnets[0].ID
+	}
+	c.mu.Unlock()
+	return c.save(ctx, durable, p)
+}
+
+// findSubnetOf fills in what became of an inherited pool: the subnet that is
+// tagged with it or, untagged, the only one that was cut from it.
+func (c *Courier) findSubnetOf(ctx context.Context, p *pool, sp SubnetPool) error {
+	subnets, err := c.Neutron.SubnetsByTags(ctx, string(p.rec.ID))
+	if err == nil && len(subnets) == 0 {
+		subnets, err = c.Neutron.SubnetsOfPool(ctx, sp.ID)
+	}
+	if err != nil || len(subnets) != 1 {
+		return err
+	}
+	s := subnets[0]
+	p.rec.CIDR, p.rec.Subnet, p.rec.Gateway = s.CIDR, s.ID, s.Gateway
+	networks, err := c.Neutron.FindNetworks(ctx, Reference{ID: string(s.Network)})
+	if err != nil || len(networks) == 0 {
+		return err
+	}
+	n, err := c.inheritedOn(ctx, networks[0])
+	if err != nil || n == nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.rec.Network = n.rec.ID
+	n.rec.addSubnet(s)
+	return nil
+}
+
+// inheritedOn returns this host's network on a Neutron network: one that is
+// known, or the only one that its tags name.
+func (c *Courier) inheritedOn(ctx context.Context, found Network) (*network, error) {
+	c.mu.Lock()
+	for _, n := range c.networks {
+		if n.rec.Inherited && n.rec.Neutron == found.ID {
+			c.mu.Unlock()
+			return n, nil
+		}
+	}
+	c.mu.Unlock()
+	id, ok := pyEngineNetwork(found.Tags)
+	if !ok {
+		return nil, nil
+	}
+	return c.takeOver(ctx, id, found)
+}
+
+// addSubnet adds a subnet that a pool stands for. Called with Courier.mu held.
+func (r *networkRecord) addSubnet(s Subnet) {
+	if !r.hasSubnet(s.ID) {
+		r.Subnets = append(slices.Clone(r.Subnets), subnetRecord{ID: s.ID, CIDR: s.CIDR, Gateway: s.Gateway, Routes: s.HostRoutes, Origin: r.Origin})
+	}
+}
+
+// inheritAttachment finds the port that the Python Kuryr gave to an endpoint;
+// nil: there is none. Its tags tell or, where a fault of the Python Kuryr's
+// left them out, its device.
+func (c *Courier) inheritAttachment(ctx context.Context, n *network, id EndpointID) (*attachment, error) {
+	port, err := c.findEndpointPort(ctx, id)
+	if err != nil || port == nil {
+		return nil, err
+	}
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: newIntent(), State: attached, Network: n.rec.ID, Endpoint: id, MTU: n.rec.MTU, Touched: time.Now()}}
+	c.mu.Lock()
+	a.rec.inherit(*port)
+	for i, x := range a.rec.Addresses {
+		for _, p := range c.pools {
+			if p.rec.Subnet == x.Subnet && p.rec.Network == n.rec.ID {
+				a.rec.Addresses[i].Pool = p.rec.ID
+			}
+		}
+	}
+	if known := c.endpoints[id]; known != nil {
+		c.mu.Unlock()
+		return known, nil
+	}
+	c.attachments[a.rec.Intent], c.endpoints[id] = a, a
+	c.mu.Unlock()
+	return a, c.save(ctx, durable, a)
+}
+
+// inherit makes the record that of a port of the Python Kuryr's, which has a link.
+func (r *attachmentRecord) inherit(p Port) {
+	r.take(p, nil)
+	r.Neutron, r.Linked, r.Joined, r.Python, r.Inherited = p.Network, true, true, true, true
+	if slices.Contains(p.Tags, pyPortExisting) {
+		r.Origin = adopted
+	}
+}
+
+func (c *Courier) findEndpointPort(ctx context.Context, id EndpointID) (*Port, error) {
+	found, err := c.Neutron.FindPorts(ctx, PortQuery{Tags: pyTags(string(id))})
+	if err == nil && len(found) == 0 {
+		found, err = c.Neutron.FindPorts(ctx, PortQuery{DeviceID: string(id)})
+		found = slices.DeleteFunc(found, func(p Port) bool { return p.DeviceOwner != ownerEndpoint && p.Name != string(id)+"-port" })
+	}
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// inheritReservation gives up a port that the Python Kuryr made, or found, for
+// an address that no endpoint has claimed, or whose endpoint it has given up.
+func (c *Courier) inheritReservation(ctx context.Context, p poolRecord, addr netip.Addr) error {
+	if !p.Inherited || p.Subnet == "" || addr == p.Gateway {
+		return nil
+	}
+	found, err := c.Neutron.FindPorts(ctx, PortQuery{Subnet: p.Subnet, Address: addr})
+	if err != nil || len(found) != 1 {
+		return err
+	}
+	tags := found[0].Tags
+	claimed := slices.ContainsFunc(tags, func(t string) bool { return strings.HasPrefix(t, pyLow) })
+	if claimed || !slices.Contains(tags, pyPort) && !slices.Contains(tags, pyPortExisting) {
+		return nil
+	}
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: newIntent(), State: removing, Network: p.Network, Touched: time.Now()}}
+	a.rec.inherit(found[0])
+	a.rec.Endpoint = EndpointID(found[0].DeviceID) // so that an adopted port is known for the Python Kuryr's
+	c.mu.Lock()
+	c.attachments[a.rec.Intent] = a
+	c.mu.Unlock()
+	return c.removeLater(ctx, a)
+}
+
+// detachInherited gives up an endpoint that is not in the tables. The port is
+// looked for in the background: the engine will not ask again.
+func (c *Courier) detachInherited(ctx context.Context, id EngineNetworkID, endpoint EndpointID) error {
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: newIntent(), State: removing, Network: id, Endpoint: endpoint, Inherited: true, Touched: time.Now()}}
+	c.mu.Lock()
+	if c.endpoints[endpoint] != nil {
+		c.mu.Unlock()
+		return nil
+	}
+	c.attachments[a.rec.Intent], c.endpoints[endpoint] = a, a
+	c.mu.Unlock()
+	return c.removeLater(ctx, a)
+}
+
+// resolveAttachment finds the port of an endpoint that detachInherited gave up.
+func (c *Courier) resolveAttachment(ctx context.Context, a *attachment) error {
+	r := c.snapshot(a)
+	if !r.Inherited || r.Port != "" {
+		return nil
+	}
+	port, err := c.findEndpointPort(ctx, r.Endpoint)
+	if err != nil || port == nil {
+		return err
+	}
+	c.mu.Lock()
+	a.rec.inherit(*port)
+	c.mu.Unlock()
+	return c.save(ctx, durable, a)
+}
+
+// deleteInheritedNetwork gives up a network that is not in the tables.
+func (c *Courier) deleteInheritedNetwork(ctx context.Context, id EngineNetworkID) error {
+	n := &network{life: newLife(), rec: networkRecord{Intent: newIntent(), State: removing, ID: id, Name: id.Short(), Python: true, Inherited: true}}
+	c.mu.Lock()
+	c.networks[id] = n
+	c.mu.Unlock()
+	return c.removeLater(ctx, n)
+}
+
+// resolveNetwork finds the Neutron network that deleteInheritedNetwork gave up.
+func (c *Courier) resolveNetwork(ctx context.Context, n *network) error {
+	c.mu.Lock()
+	r := n.rec
+	c.mu.Unlock()
+	if !r.Inherited || r.Neutron != "" {
+		return nil
+	}
+	found, err := c.Neutron.NetworksByTags(ctx, pyTags(string(r.ID))...)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	c.mu.Lock()
+	n.rec.Neutron = found[0].ID
+	if slices.Contains(found[0].Tags, pyNetExisting+r.ID.Short()) {
+		n.rec.Origin = adopted
+	}
+	c.mu.Unlock()
+	return c.save(ctx, durable, n)
+}
