@@ -18,7 +18,7 @@ type Neutron interface {
 	Ports
 	Tags
 	Policies
-	Agents
+	Plugging
 	SecurityGroups
 	PortForwardings
 }
@@ -71,13 +71,13 @@ type Ports interface {
 	DeletePort(context.Context, PortID) error
 	PortsByMark(context.Context, Mark) ([]Port, error)
 	FindPorts(context.Context, PortQuery) ([]Port, error)
+}
+
+// Plugging is what Neutron tells of who plugs ports, and of how far that is.
+type Plugging interface {
 	// PortStatuses returns the status of those of the ports that exist, in one
 	// request for many.
 	PortStatuses(context.Context, []PortID) (map[PortID]string, error)
-}
-
-// Agents of Neutron.
-type Agents interface {
 	// AgentsOfHost returns none, too, where policy hides them.
 	AgentsOfHost(ctx context.Context, host string) ([]Agent, error)
 }

@@ -17,7 +17,7 @@ type agentWire struct {
 	Heartbeat string `json:"heartbeat_timestamp"`
 }
 
-// AgentsOfHost implements courier.Agents.
+// AgentsOfHost implements courier.Plugging.
 func (c *Client) AgentsOfHost(ctx context.Context, host string) ([]courier.Agent, error) {
 	op, subject := "look up agents", "of host "+host
 	query, err := agents.ListOpts{Host: host}.ToAgentListQuery()

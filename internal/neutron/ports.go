@@ -252,7 +252,7 @@ func (c *Client) FindPorts(ctx context.Context, q courier.PortQuery) ([]courier.
 // some 4 kB, and servers take 8.
 const statusesAtOnce = 100
 
-// PortStatuses implements courier.Ports.
+// PortStatuses implements courier.Plugging.
 func (c *Client) PortStatuses(ctx context.Context, ids []courier.PortID) (map[courier.PortID]string, error) {
 	const op, subject = "look up ports", "by their IDs"
 	all := make(map[courier.PortID]string, len(ids))

@@ -13,6 +13,8 @@ import (
 const (
 	// gone is how long removals may take to arrive everywhere.
 	gone = 5 * time.Second
+	// settles is how long two containers may need until they find each other.
+	settles = 5 * time.Second
 	// vifType is the binding:vif_type of its ports.
 	vifType = "bridge"
 	// many is how many containers start at once where a test is about that.

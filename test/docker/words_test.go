@@ -254,7 +254,7 @@ func (c container) routes(family string) []string {
 // packets may be lost: an IPv6 address is not used before duplicate detection.
 func (c container) reaches(address string) {
 	c.h.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(settles)
 	for {
 		_, err := c.inside("ping", "-c", "1", "-W", "1", address)
 		if err == nil {
