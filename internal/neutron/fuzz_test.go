@@ -93,7 +93,7 @@ func tryAll(t *testing.T, c *neutron.Client) {
 			t.Errorf("subnet %+v", s)
 		}
 	}
-	pools, err := c.SubnetPoolsByName(ctx, "kuryr")
+	pools, err := c.FindSubnetPools(ctx, courier.Reference{Name: "kuryr"})
 	sound(t, err)
 	for _, p := range pools {
 		soundID(t, string(p.ID))
@@ -101,7 +101,7 @@ func tryAll(t *testing.T, c *neutron.Client) {
 			t.Errorf("subnetpool %+v", p)
 		}
 	}
-	sound(t, c.TagSubnetPool(ctx, pool, "tag"))
+	sound(t, c.Tag(ctx, courier.Resource{Kind: courier.SubnetPoolResource, ID: string(pool)}, "tag"))
 	sound(t, c.DeletePort(ctx, portID))
 	sound(t, c.Ping(ctx))
 }
