@@ -83,24 +83,6 @@ func logNames() []string {
 	}
 }
 
-func isFalse(value string) bool {
-	v, ok := parseBool(value)
-	return ok && !v
-}
-
-// trueUnsupported refuses true, and what is no boolean.
-func trueUnsupported(why, hint string) func(string, *loader) *fault {
-	return func(value string, _ *loader) *fault {
-		switch v, ok := parseBool(value); {
-		case !ok:
-			return invalid("%q is neither true nor false (nor yes, no, on, off, 1, 0)", value)
-		case v:
-			return unsupported("%s", why).withHint(hint)
-		}
-		return nil
-	}
-}
-
 // vethOnly refuses lists of drivers, by module or by name, with any but veth.
 func vethOnly(value string, _ *loader) *fault {
 	for driver := range strings.SplitSeq(value, ",") {
