@@ -27,6 +27,10 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	code := m.Run()
+	if err := leftInCommon(); err != nil {
+		fmt.Fprintln(os.Stderr, "the tests left behind what hosts have in common:", err)
+		code = 1
+	}
 	if err := fleet.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot remove the machines of the tests:", err)
 		return 1

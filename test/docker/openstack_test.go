@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,6 +91,30 @@ func (f *machines) special(ctx context.Context, o testkit.KuryrOptions) (*host, 
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		}
+	}
+}
+
+// leftInCommon waits until the security groups of exposed ports are gone,
+// which hosts share, while there are still Kuryrs to remove them.
+func leftInCommon() error {
+	fleet.mu.Lock()
+	defer fleet.mu.Unlock()
+	if len(fleet.idle) == 0 {
+		return nil // every test has failed, and said more than this can
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*gone)
+	defer cancel()
+	for {
+		groups, err := fleet.idle[0].kuryr.Neutron.SecurityGroups(ctx)
+		groups = slices.DeleteFunc(groups, func(g testkit.Resource) bool { return !strings.HasPrefix(g.Description, "kuryr:") })
+		if err != nil || len(groups) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return fmt.Errorf("security groups %+v", groups)
 		}
 	}
 }
