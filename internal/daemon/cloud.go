@@ -21,7 +21,7 @@ const (
 
 // openCloud makes the client of a cloud. What only an operator can put right
 // fails the start; a cloud that is not up yet is waited for, with all sockets
-// served: docs/decisions/0007-waiting-for-the-cloud.md.
+// served: docs/decisions/0011-waiting-for-the-cloud.md.
 func (d *daemon) openCloud(ctx context.Context) (err error) {
 	d.kind = "real"
 	if d.neutron, err = neutron.New(neutron.Options{Cloud: d.cloud, Log: d.log}); err != nil {
