@@ -143,7 +143,7 @@ func (b *bench) changes(ctx context.Context, n *neutron, groups []string) error 
 // watchRules listens to what changes in nftables on the machine.
 func (b *bench) watchRules() (c *netlink.Conn, err error) {
 	err = b.machine.Do(func() (err error) {
-		if c, err = netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{DisableNSLockThread: true}); err != nil {
+		if c, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
 			return err
 		}
 		return c.JoinGroup(unix.NFNLGRP_NFTABLES)
