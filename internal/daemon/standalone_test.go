@@ -2,19 +2,10 @@ package daemon
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -248,9 +239,9 @@ func TestKeystoneOverTLS(t *testing.T) {
 	h := newHost(t)
 	file := filepath.Join(h.dir, "users")
 	writeUsers(t, file)
-	own, clients := newAuthority(t, h.dir, "own"), newAuthority(t, h.dir, "clients")
-	cert, key := own.issue("server", "127.0.0.1")
-	p := startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", Keystone: file, TLS: TLSFiles{Cert: cert, Key: key, ClientCA: clients.file}})
+	own, clients := testkit.NewAuthority(t, h.dir, "own"), testkit.NewAuthority(t, h.dir, "clients")
+	cert, key := own.Issue("server", "127.0.0.1")
+	p := startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", Keystone: file, TLS: TLSFiles{Cert: cert, Key: key, ClientCA: clients.File}})
 	client, url := h.tlsClient(own, clients), "https://127.0.0.1:9696"
 	token := logIn(t, client, url, "joe", "blue")
 	for _, tc := range []struct {
@@ -275,8 +266,8 @@ func TestKeystoneOverTLS(t *testing.T) {
 
 func TestNoOpenDoor(t *testing.T) {
 	h := newHost(t)
-	a := newAuthority(t, h.dir, "server")
-	cert, key := a.issue("server", "127.0.0.1")
+	a := testkit.NewAuthority(t, h.dir, "server")
+	cert, key := a.Issue("server", "127.0.0.1")
 	for _, o := range []neutronArgs{
 		{Listen: "0.0.0.0:9696"},
 		{Listen: "0.0.0.0:9696", TLS: TLSFiles{Cert: cert, Key: key}}, // whose clients may be anybody
@@ -290,9 +281,9 @@ func TestNoOpenDoor(t *testing.T) {
 
 func TestNeutronOverTLS(t *testing.T) {
 	h := newHost(t)
-	own, clients, strangers := newAuthority(t, h.dir, "own"), newAuthority(t, h.dir, "clients"), newAuthority(t, h.dir, "strangers")
-	cert, key := own.issue("server", "127.0.0.1")
-	startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", TLS: TLSFiles{Cert: cert, Key: key, ClientCA: clients.file}})
+	own, clients, strangers := testkit.NewAuthority(t, h.dir, "own"), testkit.NewAuthority(t, h.dir, "clients"), testkit.NewAuthority(t, h.dir, "strangers")
+	cert, key := own.Issue("server", "127.0.0.1")
+	startNeutron(t, h, neutronArgs{Listen: "0.0.0.0:9696", TLS: TLSFiles{Cert: cert, Key: key, ClientCA: clients.File}})
 	for _, tc := range []struct {
 		name   string
 		client *http.Client
@@ -314,8 +305,8 @@ func TestNeutronOverTLS(t *testing.T) {
 	}
 
 	// A renewed certificate is served without a restart.
-	renewed := newAuthority(t, h.dir, "renewed")
-	newCert, newKey := renewed.issue("server2", "127.0.0.1")
+	renewed := testkit.NewAuthority(t, h.dir, "renewed")
+	newCert, newKey := renewed.Issue("server2", "127.0.0.1")
 	for from, to := range map[string]string{newKey: key, newCert: cert} {
 		if err := os.Rename(from, to); err != nil {
 			t.Fatal(err)
@@ -337,86 +328,10 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// authority issues certificates.
-type authority struct {
-	t    *testing.T
-	dir  string
-	file string // its own certificate
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T, dir, name string) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: dir, file: filepath.Join(dir, name+"-ca.pem")}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
-	var der []byte
-	a.key, der = a.sign(template, template, nil)
-	a.save(a.file, "CERTIFICATE", der)
-	var err error
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// sign makes a key and its certificate.
-func (a *authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	if by == nil {
-		by = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return key, der
-}
-
-// issue writes a certificate and its key, for an address or a client.
-func (a *authority) issue(name, address string) (cert, key string) {
-	a.t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
-	if address != "" {
-		template.IPAddresses = []net.IP{net.ParseIP(address)}
-	}
-	k, der := a.sign(template, a.cert, a.key)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, key = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
-	a.save(cert, "CERTIFICATE", der)
-	a.save(key, "PRIVATE KEY", keyDER)
-	return cert, key
-}
-
-func (a *authority) save(file, kind string, der []byte) {
-	a.t.Helper()
-	write(a.t, file, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
-}
-
 // tlsClient trusts one authority and shows another's certificate; nil: none.
-func (h *host) tlsClient(trust, by *authority) *http.Client {
+func (h *host) tlsClient(trust, by *testkit.Authority) *http.Client {
 	h.t.Helper()
 	c := h.tcpClient()
-	pool := x509.NewCertPool()
-	pool.AddCert(trust.cert)
-	conf := &tls.Config{RootCAs: pool}
-	if by != nil {
-		cert, key := by.issue("client", "")
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		conf.Certificates = []tls.Certificate{pair}
-	}
-	c.Transport.(*http.Transport).TLSClientConfig = conf
+	c.Transport.(*http.Transport).TLSClientConfig = trust.ClientConfig(by)
 	return c
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kuryr/internal/testkit"
 )
 
 // TestEngineOverTLS calls the plugin as Docker does when its discovery file
@@ -13,10 +15,10 @@ import (
 // served, otherwise nobody is.
 func TestEngineOverTLS(t *testing.T) {
 	h := newHost(t)
-	own, docker, strangers := newAuthority(t, h.dir, "own"), newAuthority(t, h.dir, "docker"), newAuthority(t, h.dir, "strangers")
-	cert, key := own.issue("server", "127.0.0.1")
+	own, docker, strangers := testkit.NewAuthority(t, h.dir, "own"), testkit.NewAuthority(t, h.dir, "docker"), testkit.NewAuthority(t, h.dir, "strangers")
+	cert, key := own.Issue("server", "127.0.0.1")
 	h.cfg.KuryrURI, h.cfg.EnableSSL = "https://0.0.0.0:23750", true
-	h.cfg.SSLCertFile, h.cfg.SSLKeyFile, h.cfg.SSLCAFile = cert, key, docker.file
+	h.cfg.SSLCertFile, h.cfg.SSLKeyFile, h.cfg.SSLCAFile = cert, key, docker.File
 	p := h.start()
 	activate := func(c *http.Client, url string) string {
 		resp, err := c.Post(url+"/Plugin.Activate", "", nil)
@@ -52,9 +54,9 @@ func TestEngineOverTLS(t *testing.T) {
 
 func TestTLSFilesThatAreWrong(t *testing.T) {
 	dir := t.TempDir()
-	a := newAuthority(t, dir, "own")
-	cert, key := a.issue("server", "127.0.0.1")
-	other, _ := a.issue("other", "127.0.0.1")
+	a := testkit.NewAuthority(t, dir, "own")
+	cert, key := a.Issue("server", "127.0.0.1")
+	other, _ := a.Issue("other", "127.0.0.1")
 	none := filepath.Join(dir, "none.pem")
 	for want, f := range map[string]TLSFiles{
 		"cannot read " + none + ": no such file or directory": {Cert: none, Key: key},

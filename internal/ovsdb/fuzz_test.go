@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// FuzzMessages lets a server say anything: the session ends, or goes on, and
-// knows no interface that is neither given a number nor refused.
+// FuzzMessages lets a server say anything: the session takes it or ends with a
+// reason, and a call after that is let go.
 func FuzzMessages(f *testing.F) {
 	for _, text := range []string{
 		`{"id":1,"result":{"Interface":{"u":{"initial":{"ofport":7,"error":["set",[]]}}}},"error":null}`,
 		`{"id":null,"method":"update2","params":["ours",{"Interface":{"u":{"insert":{"ofport":-1,"error":"no such device"}}}}]}`,
 		`{"id":null,"method":"update2","params":["ours",{"Interface":{"u":{"modify":{"ofport":["set",[]]}},"v":{"delete":null}}}]}`,
+		`{"id":null,"method":"update2","params":["ours",{"Interface":{"u":null}}]}`,
 		`{"id":"echo","method":"echo","params":[]}`,
 		`{"id":2,"result":null,"error":{"error":"syntax error"}}{"id":`,
 		`[]`,
@@ -30,10 +31,11 @@ func FuzzMessages(f *testing.F) {
 		theirs.Write(text)             // it may hang up before the end
 		theirs.Close()
 		<-s.over
-		for uuid, row := range s.rows {
-			if row.ofport < -1 {
-				t.Errorf("interface %q has number %d", uuid, row.ofport)
-			}
+		if s.err == nil {
+			t.Errorf("%q: the session ended without a reason", text)
+		}
+		if _, err := s.call(t.Context(), "echo"); err == nil {
+			t.Errorf("%q: a session that is over answers", text)
 		}
 	})
 }

@@ -211,6 +211,8 @@ func (s *session) learn(updates ovsdb.TableUpdates2) {
 	for uuid, update := range updates["Interface"] {
 		row := s.rows[uuid]
 		switch {
+		case update == nil: // null tells of nothing
+			continue
 		case update.Delete != nil:
 			delete(s.rows, uuid)
 			continue

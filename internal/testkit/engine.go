@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,6 +24,9 @@ type Engine struct {
 // EngineOptions of one start of the engine.
 type EngineOptions struct {
 	LiveRestore bool // containers go on running while the engine does not
+	// Etc is a folder that the engine sees in place of /etc, where it looks for
+	// plugins' discovery files. "": the real one.
+	Etc string
 }
 
 // engineReady is how long an engine may take to answer. One that starts with
@@ -77,6 +81,11 @@ func (e *Engine) Start(ctx context.Context, o EngineOptions) error {
 		"--log-level", "warn")
 	if o.LiveRestore {
 		cmd.Args = append(cmd.Args, "--live-restore")
+	}
+	if o.Etc != "" {
+		// Each of these turns into the next, so that the process stays the command's own.
+		i := slices.Index(cmd.Args, e.dockerd)
+		cmd.Args = slices.Insert(cmd.Args, i, "unshare", "--mount", "--", "sh", "-c", `mount --bind "$0" /etc && exec "$@"`, o.Etc)
 	}
 	// A killed engine leaves its PID file; a new process with that PID would
 	// keep the next one from starting.
