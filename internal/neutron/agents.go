@@ -30,8 +30,18 @@ func (c *Client) AgentsOfHost(ctx context.Context, host string) ([]courier.Agent
 	}
 	all := make([]courier.Agent, 0, len(items))
 	for _, w := range items {
-		heartbeat, _ := time.Parse(time.DateTime, w.Heartbeat) // OVN's may have a fraction; without it the rest is worth telling
-		all = append(all, courier.Agent{Type: line(w.Type), Alive: w.Alive, Heartbeat: heartbeat})
+		all = append(all, courier.Agent{Type: line(w.Type), Alive: w.Alive, Heartbeat: heartbeat(w.Heartbeat)})
 	}
 	return all, nil
+}
+
+// heartbeat reads an agent's time, which OVN's have with a zone. One of
+// another form is left out: the rest is worth telling.
+func heartbeat(text string) time.Time {
+	for _, layout := range []string{time.DateTime, "2006-01-02 15:04:05Z07:00"} { // each with a fraction or without
+		if at, err := time.Parse(layout, text); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
 }

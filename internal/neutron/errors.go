@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -207,6 +208,8 @@ func unreached(err error, hint string) (kind courier.Kind, why, advice string) {
 		return courier.Invalid, line("its certificate is not accepted: " + bad.Error()), "have it issued anew, or set cafile"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return courier.Invalid, "it does not speak TLS", "write http:// in its URL, if that is meant"
+	case errors.Is(err, io.EOF):
+		return courier.Unavailable, "it closes the connection", "see that its URL begins with http:// or https:// as it should, and its log"
 	case refusedUs(err):
 		return courier.Invalid, line("it refuses the TLS connection: " + lastOf(err)), "does it want a client's certificate? set certfile and keyfile"
 	}

@@ -139,6 +139,7 @@ func TestTLS(t *testing.T) {
 	ca, port := l.write("ca.pem", ours.pem()), l.server.URL[strings.LastIndex(l.server.URL, ":"):]
 	plain := httptest.NewServer(l)
 	defer plain.Close()
+	closing := "https://" + closingListener(t)
 	k := "cannot authenticate with Keystone at " + l.server.URL + "/v3: it cannot be reached: "
 	for name, tt := range map[string]struct {
 		cloud neutron.Cloud
@@ -161,6 +162,8 @@ func TestTLS(t *testing.T) {
 			want: "cannot read " + ca + ": a certificate and its key go together", hint: "keyfile"},
 		"TLS where there is none": {cloud: neutron.Cloud{AuthURL: "https" + strings.TrimPrefix(plain.URL, "http")}, kind: courier.Invalid,
 			want: "cannot authenticate with Keystone at https" + strings.TrimPrefix(plain.URL, "http") + "/v3: it cannot be reached: it does not speak TLS", hint: "http://"},
+		"closed at once": {cloud: neutron.Cloud{AuthURL: closing}, kind: courier.Unavailable,
+			want: "cannot authenticate with Keystone at " + closing + "/v3: it cannot be reached: it closes the connection", hint: "http://"},
 		"no TLS where there is": {cloud: neutron.Cloud{AuthURL: "http" + strings.TrimPrefix(l.server.URL, "https")}, kind: courier.Invalid,
 			want: "cannot authenticate with Keystone at http" + strings.TrimPrefix(l.server.URL, "https") + "/v3: it answers 400 Bad Request, not as Keystone does", hint: "https://"},
 		"nobody there": {cloud: neutron.Cloud{AuthURL: "http://127.0.0.1:9"}, kind: courier.Unavailable,
@@ -187,6 +190,28 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%v (%v)", err, courier.KindOf(err))
 		}
 	})
+}
+
+// closingListener returns the address of a server that hangs up, as uWSGI does
+// on TLS.
+func closingListener(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // the test has ended
+			}
+			c.Read(make([]byte, 1<<14)) // with what came unread the end would be a reset
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // TestAuthorityIsReplaced gives Neutron a certificate of another authority

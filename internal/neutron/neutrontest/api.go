@@ -44,11 +44,16 @@ type APIOptions struct {
 	// NetworkType and MTU are those of a network that asks for none. "" and 0: local, 1450.
 	NetworkType string
 	MTU         int
+	// Quotas are those of a project for which nobody has set any. nil: the recording's.
+	Quotas map[string]float64
 	// DNSDomain ends the names of ports. "": openstacklocal.
 	DNSDomain string
 	// Crowded says that the server has more than what the suite makes: what
 	// lists everything is compared by its form only.
 	Crowded bool
+	// Lacks names extensions that the server does not have, by alias, and says
+	// why. What is theirs is left out.
+	Lacks map[string]string
 	// Differs names attributes whose values, or presence, differ from a
 	// Neutron 21 with Linux bridges, and says why.
 	Differs map[string]string

@@ -89,6 +89,15 @@ func (s *apiSuite) note(method, path string, status int, body []byte) {
 	}
 }
 
+// lacks reports whether the server has no such extension, and says so.
+func (s *apiSuite) lacks(alias string) bool {
+	why, lacks := s.o.Lacks[alias]
+	if lacks {
+		s.Logf("the extension %s is left out: %s", alias, why)
+	}
+	return lacks
+}
+
 // cleanUp deletes what was made, the youngest first. What stands in another's
 // way goes in the next round.
 func (s *apiSuite) cleanUp() {

@@ -64,6 +64,9 @@ func (s *apiSuite) filters() {
 		{"ports", "fixed_ips=ip_address%3Dnonsense", ""},
 		{"ports", "status=DOWN&name=r", "r"},
 	} {
+		if tt.query == "name=" && s.lacks("empty-string-filtering") {
+			continue
+		}
 		if got := s.names(Admin, tt.collection, tt.query+"&sort_key=name&sort_dir=asc"); got != tt.want {
 			s.Errorf("%s?%s: %q, want %q", tt.collection, tt.query, got, tt.want)
 		}
@@ -224,6 +227,12 @@ func (s *apiSuite) extensions() {
 			if fmt.Sprint(e[k]) != fmt.Sprint(w[k]) {
 				s.Errorf("%v: %s is %v, Neutron answers %v", e["alias"], k, e[k], w[k])
 			}
+		}
+	}
+	for alias := range s.o.Lacks {
+		there := slices.ContainsFunc(got, func(e any) bool { return e.(map[string]any)["alias"] == alias })
+		if there || theirs[alias] == nil {
+			s.Errorf("the extension %s, which is said to be lacking: on the server %t, in the recording %t", alias, there, theirs[alias] != nil)
 		}
 	}
 	if known < 20 {

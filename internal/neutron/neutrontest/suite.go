@@ -26,6 +26,9 @@ type Options struct {
 	Host string
 	// Timeout of each request. 0: a minute.
 	Timeout time.Duration
+	// KeepsAddresses says that a bulk of ports that failed may keep addresses,
+	// as the real Neutron's does.
+	KeepsAddresses bool
 }
 
 // Run runs the suite. open is called once for each test.

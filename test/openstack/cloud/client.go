@@ -15,9 +15,10 @@ import (
 // Client speaks to the lab's Keystone and Neutron as one account, over HTTP,
 // with none of the product's own client.
 type Client struct {
-	http  *http.Client
-	token string
-	user  string // its ID
+	http    *http.Client
+	token   string
+	user    string // its ID
+	project string // its ID
 }
 
 // StatusError is an answer that says no.
@@ -48,18 +49,21 @@ func (l *Lab) Client(ctx context.Context, a Account) (*Client, error) {
 			"password": Resource{"user": Resource{"name": a.User, "password": a.Password, "domain": domain}}},
 		"scope": Resource{"project": Resource{"name": a.Project, "domain": domain}}}}
 	var answer struct {
-		Token struct{ User struct{ ID string } }
+		Token struct{ User, Project struct{ ID string } }
 	}
 	header, err := c.call(ctx, http.MethodPost, AuthURL+"/auth/tokens", body, &answer)
 	if err != nil {
 		return nil, err
 	}
-	c.token, c.user = header.Get("X-Subject-Token"), answer.Token.User.ID
+	c.token, c.user, c.project = header.Get("X-Subject-Token"), answer.Token.User.ID, answer.Token.Project.ID
 	return c, nil
 }
 
 // UserID is the account's, as Keystone knows it.
 func (c *Client) UserID() string { return c.user }
+
+// ProjectID is the account's, as Keystone knows it.
+func (c *Client) ProjectID() string { return c.project }
 
 // Token is a token of Keystone's, good for an hour.
 func (c *Client) Token() string { return c.token }

@@ -23,7 +23,7 @@ func (l *lab) accounts(ctx context.Context) error {
 			return err
 		}
 		for _, a := range []cloud.Account{neutronAccount, cloud.Kuryr, cloud.Member, cloud.Demo} {
-			if err := makeAccount(ctx, admin, a); err != nil {
+			if err := admin.EnsureAccount(ctx, a); err != nil {
 				return fmt.Errorf("user %s: %w", a.User, err)
 			}
 		}
@@ -36,29 +36,6 @@ func (l *lab) accounts(ctx context.Context) error {
 		}
 		return os.WriteFile(l.Clouds(), []byte(l.clouds(credential)), 0o600)
 	})
-}
-
-func makeAccount(ctx context.Context, admin *cloud.Client, a cloud.Account) error {
-	project, err := admin.Ensure(ctx, cloud.AuthURL, "project", a.Project, cloud.Resource{"domain_id": "default"})
-	if err != nil {
-		return err
-	}
-	user, err := admin.Ensure(ctx, cloud.AuthURL, "user", a.User, cloud.Resource{
-		"domain_id": "default", "password": a.Password, "default_project_id": project["id"]})
-	if err != nil {
-		return err
-	}
-	for _, name := range a.Roles {
-		role, err := admin.Ensure(ctx, cloud.AuthURL, "role", name, cloud.Resource{})
-		if err != nil {
-			return err
-		}
-		grant := fmt.Sprintf("%s/projects/%s/users/%s/roles/%s", cloud.AuthURL, project["id"], user["id"], role["id"])
-		if err := admin.Call(ctx, http.MethodPut, grant, nil, nil); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // makeCatalog tells where the services are: in one region without TLS, in
