@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -50,31 +51,34 @@ func newCloudHost(t *testing.T, config string) *host {
 	return h
 }
 
-// A host as the Python Kuryr leaves it, with a network that it made and one
-// that was there before, is taken over: the containers' traffic goes on, what
-// they do next works, and when they are removed nothing is left.
-func TestSwitchOver(t *testing.T) {
-	h := newCloudHost(t, "")
-	tenant := h.prepared("networks", "network", fields{"name": "tenant"})
-	subnet := h.prepared("subnets", "subnet", fields{"network_id": tenant, "ip_version": 4, "cidr": "10.161.0.0/24", "gateway_ip": "10.161.0.254", "name": "tenant-4"})
-	untouched := []string{h.resource("networks", tenant), h.resource("subnets", subnet)}
-	h.stopKuryr()
+// newSwitchHost is a host whose Neutron is not Kuryr's own, with a network
+// "tenant" that was there before. What it returns tells how that is now.
+func newSwitchHost(t *testing.T, config string) (h *host, tenant func() []string) {
+	t.Helper()
+	h = newCloudHost(t, config)
+	network := h.prepared("networks", "network", fields{"name": "tenant"})
+	subnet := h.prepared("subnets", "subnet", fields{"network_id": network, "ip_version": 4, "cidr": "10.161.0.0/24", "gateway_ip": "10.161.0.254", "name": "tenant-4"})
+	return h, func() []string { return []string{h.resource("networks", network), h.resource("subnets", subnet)} }
+}
 
-	p := startPython(h)
-	nets := []network{
+// populate makes a network and takes the one that was there before, with two
+// containers on each that talk to each other.
+func (h *host) populate() (nets []network, streams []*stream) {
+	h.t.Helper()
+	nets = []network{
 		h.network("made", "--subnet", "10.160.0.0/24", "--gateway", "10.160.0.1"),
 		h.network("found", "--subnet", "10.161.0.0/24", "--gateway", "10.161.0.254", "--opt", "neutron.net.name=tenant"),
 	}
-	var streams []*stream
 	for _, n := range nets {
 		streams = append(streams, n.run("alice-"+n.name).streamTo(n.run("bob-"+n.name)))
 	}
-	seen := h.seen(nets)
-	p.stop(h)
-	if err := h.kuryr.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	return nets, streams
+}
 
+// carryOn checks that after a change of plugins what runs goes on, and new
+// containers and restarted ones work.
+func (h *host) carryOn(nets []network, streams []*stream, seen []string) {
+	h.t.Helper()
 	for _, n := range nets {
 		alice, carol := container{h, "alice-" + n.name}, n.run("carol-"+n.name)
 		carol.reaches(alice.ip4())
@@ -82,7 +86,7 @@ func TestSwitchOver(t *testing.T) {
 		carol.remove()
 	}
 	if diff := cmp.Diff(seen, h.seen(nets)); diff != "" {
-		t.Errorf("docker network inspect (-before +after):\n%s", diff)
+		h.t.Errorf("docker network inspect (-before +after):\n%s", diff)
 	}
 	for _, s := range streams {
 		s.uninterrupted()
@@ -92,14 +96,90 @@ func TestSwitchOver(t *testing.T) {
 		h.docker("restart", "--time", "1", bob.name)
 		alice.reaches(bob.ip4())
 		bob.reaches(alice.ip4())
+	}
+}
+
+// A host as the Python Kuryr leaves it, with a network that it made and one
+// that was there before, is taken over: the containers' traffic goes on, what
+// they do next works, and when they are removed nothing is left.
+func TestSwitchOver(t *testing.T) {
+	h, tenant := newSwitchHost(t, "")
+	before := tenant()
+	h.stopKuryr()
+	p := startPython(h)
+	nets, streams := h.populate()
+	seen := h.seen(nets)
+	p.stop(h)
+	if err := h.kuryr.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.carryOn(nets, streams, seen)
+	for _, n := range nets {
 		h.eventually("only alice and bob have ports", func() bool { return len(n.ports()) == 2 })
 	}
-
 	h.removeAll()
 	h.kuryr.AssertNothingLeft(t, h.before, gone)
-	if diff := cmp.Diff(untouched, []string{h.resource("networks", tenant), h.resource("subnets", subnet)}); diff != "" {
+	if diff := cmp.Diff(before, tenant()); diff != "" {
 		t.Errorf("what was there before (-before +after):\n%s", diff)
 	}
+}
+
+// With compat_tags what Kuryr made is found by the Python Kuryr's look-ups: it
+// takes the host over, and removes one network. A Kuryr that knows nothing
+// takes back what is left by then, of both makers, and removes that.
+func TestSwitchBack(t *testing.T) {
+	h, tenant := newSwitchHost(t, "[neutron]\ncompat_tags = true\n")
+	before := tenant()
+	nets, streams := h.populate()
+	seen, made, bridge := h.seen(nets), nets[0], bridgeOf(nets[0].neutron())
+	if got, want := h.made(), []string{"kuryr-net-" + made.id[:8], "kuryr-subnet-10.160.0.0/24", "kuryrPool-10.160.0.0/24"}; !slices.Equal(got, want) {
+		t.Errorf("in Neutron %v, want %v", got, want)
+	}
+	h.stopKuryr()
+	p := startPython(h)
+	h.carryOn(nets, streams, seen)
+	h.docker("rm", "--force", "alice-made", "bob-made")
+	made.remove()
+	if left := h.made(); len(left) > 0 {
+		t.Errorf("of the network that the Python Kuryr removed this is left in Neutron: %v", left)
+	}
+	h.ip("link", "del", bridge) // it never removes a bridge
+
+	if err := os.Rename(h.machine.Path("state"), h.machine.Path("state.old")); err != nil {
+		t.Fatal(err)
+	}
+	nets, streams = nets[1:], []*stream{container{h, "alice-found"}.streamTo(container{h, "bob-found"})}
+	seen = h.seen(nets)
+	p.stop(h)
+	if err := h.kuryr.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.carryOn(nets, streams, seen)
+	h.removeAll()
+	h.kuryr.AssertNothingLeft(t, h.before, gone)
+	if diff := cmp.Diff(before, tenant()); diff != "" {
+		t.Errorf("what was there before (-before +after):\n%s", diff)
+	}
+}
+
+// made lists what is in Neutron by the names of what Kuryr, of either kind,
+// makes for a network of its own.
+func (h *host) made() (names []string) {
+	h.t.Helper()
+	for _, kind := range []string{"networks", "subnets", "subnetpools"} {
+		var answer map[string][]testkit.Resource
+		if err := h.kuryr.Neutron.Get(h.t.Context(), kind, &answer); err != nil {
+			h.t.Fatal(err)
+		}
+		for _, r := range answer[kind] {
+			for _, prefix := range []string{"kuryr-net-", "kuryr-subnet-", "kuryrPool-10.160."} {
+				if strings.HasPrefix(r.Name, prefix) {
+					names = append(names, r.Name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // stopKuryr ends Kuryr, so that its socket is free for another plugin.
