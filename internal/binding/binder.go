@@ -15,6 +15,7 @@ var _ courier.Binder = (*Binder)(nil)
 // several goroutines; those on one bridge wait for each other.
 type Binder struct {
 	plugs   map[string]plug // by vif_type
+	bridges *bridgePlug
 	forward *forward
 }
 
@@ -48,10 +49,11 @@ func New(links *link.Links, o Options) *Binder {
 		log = slog.New(slog.DiscardHandler)
 	}
 	fwd := newForward(links, log)
+	bridges := newBridgePlug(links, fwd, log)
 	b := &Binder{
-		forward: fwd,
+		forward: fwd, bridges: bridges,
 		plugs: map[string]plug{
-			"bridge": newBridgePlug(links, fwd, log),
+			"bridge": bridges,
 			"tap":    &tapPlug{links: links},
 		},
 	}
@@ -105,6 +107,12 @@ func (b *Binder) Unbind(ctx context.Context, p courier.Plug) error {
 		return nil
 	}
 	return b.plugs[p.Binding.VIFType].unbind(ctx, p)
+}
+
+// Dissolve implements courier.Binder. A bridge that Neutron's linuxbridge agent
+// uses has a port of the agent's, and stays.
+func (b *Binder) Dissolve(ctx context.Context, network courier.NetworkID) error {
+	return b.bridges.dissolve(ctx, network)
 }
 
 // Run takes over the bridges that are in use, removes the rules of those that

@@ -350,3 +350,33 @@ func TestManyNetworksAtOnce(t *testing.T) {
 	l.wantChain("iptables", 0, returnAll)
 	l.wantChain("ip6tables", 0, returnAll)
 }
+
+// TestDissolve: a bridge of another program's goes when nothing uses it, and
+// so does one of ours that a crash left.
+func TestDissolve(t *testing.T) {
+	for name, c := range map[string]struct {
+		made []string // by ip link
+		left bool
+	}{
+		"nothing there": {nil, false},
+		"unused":        {[]string{"add " + brq + " type bridge"}, false},
+		"ours":          {[]string{"add " + brq + " type bridge", "set " + brq + " alias kuryr:" + string(network)}, false},
+		"the linuxbridge agent's": {[]string{"add " + brq + " type bridge", "add vxlan-7 type veth peer name wire",
+			"set vxlan-7 master " + brq}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			for _, args := range c.made {
+				l.Run("ip", append([]string{"link"}, strings.Fields(args)...)...)
+			}
+			for range 2 {
+				if err := l.binder.Dissolve(t.Context(), network); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := l.exists(brq); got != c.left {
+				t.Errorf("it is there: %t, want %t", got, c.left)
+			}
+		})
+	}
+}

@@ -113,6 +113,21 @@ func (b *bridgePlug) unbind(ctx context.Context, p courier.Plug) error {
 	return b.tidy(ctx, name)
 }
 
+// dissolve removes a network's bridge that another program made, as tidy does
+// with ours, if nothing uses it any more.
+func (b *bridgePlug) dissolve(ctx context.Context, network courier.NetworkID) error {
+	name := courier.BridgeName(network)
+	unlock, err := b.locks.lock(ctx, "bridge "+name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := b.links.AdoptBridge(ctx, name, courier.MarkPrefix+string(network)); err != nil {
+		return err
+	}
+	return b.tidy(ctx, name)
+}
+
 // tidy removes the bridge if it is ours and has no ports, and its rule if no
 // link of ours is left on it.
 func (b *bridgePlug) tidy(ctx context.Context, name string) error {

@@ -62,14 +62,24 @@ func (h *hybrid) join(ctx context.Context, p courier.Plug) error {
 	return nil
 }
 
-// part undoes join.
+// part undoes join, that of the Python Kuryr too.
 func (h *hybrid) part(ctx context.Context, p courier.Plug) error {
 	n := hybridNames(p.Port)
+	if p.Inherited {
+		if err := h.links.Adopt(ctx, n.portEnd, p.Mark.String()); err != nil {
+			return err
+		}
+	}
 	if err := h.links.Delete(ctx, n.portEnd); err != nil {
 		return err
 	}
 	if err := h.links.Release(ctx, n.bridge, p.HostEnd); err != nil {
 		return err
+	}
+	if p.Inherited { // it has no port any more
+		if err := h.links.AdoptBridge(ctx, n.bridge, p.Mark.String()); err != nil {
+			return err
+		}
 	}
 	bridge, ports, err := h.links.BridgePorts(ctx, n.bridge)
 	switch {

@@ -325,3 +325,37 @@ func TestOVSRefused(t *testing.T) {
 		})
 	}
 }
+
+// What the Python Kuryr's script plugged (it knows no marks) is unplugged, to
+// nothing, as the port goes.
+func TestOVSUnbindOfThePythonKuryr(t *testing.T) {
+	for _, hybrid := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hybrid %t", hybrid), func(t *testing.T) {
+			l := newOVSLab(t)
+			p := ovsPlug(1, map[string]any{"ovs_hybrid_plug": hybrid})
+			p.Inherited = true
+			port := p.HostEnd
+			l.Run("ip", "link", "add", p.HostEnd, "type", "veth", "peer", "name", courier.ContainerEnd(p.Port))
+			if hybrid {
+				port = "qvo00000001-00"
+				batch := []string{"link add qbr00000001-00 type bridge", "link add qvb00000001-00 type veth peer name qvo00000001-00",
+					"link set qvb00000001-00 master qbr00000001-00", "link set tap00000001-00 master qbr00000001-00", "link set qbr00000001-00 up"}
+				for _, line := range batch {
+					l.Run("ip", strings.Fields(line)...)
+				}
+			}
+			l.ovs.VSCtl("add-port", "br-int", port, "--", "set", "Interface", port, "external_ids:iface-id="+string(p.Port),
+				"external_ids:attached-mac="+p.MAC.String(), "external_ids:vm-uuid="+p.Device, "external_ids:iface-status=active", "external_ids:owner=kuryr")
+			l.restart()
+			if err := l.links.Adopt(t.Context(), p.HostEnd, p.Mark.String()); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := l.detach(p); err != nil {
+					t.Error(err)
+				}
+			}
+			l.wantNothing()
+		})
+	}
+}

@@ -80,6 +80,7 @@ func (p *python) start(endpoint string, tagged bool) courier.Port {
 func (p *python) link(id courier.PortID) {
 	p.w.kernel.links[courier.HostEnd(id)] = courier.LinkSpec{HostEnd: courier.HostEnd(id)}
 	p.w.kernel.bound[courier.HostEnd(id)] = p.net.ID
+	p.w.kernel.bridges[p.net.ID] = true
 }
 
 // engineNetwork is what Docker knows of it.
@@ -255,7 +256,7 @@ func TestNothingIsInheritedUnasked(t *testing.T) {
 	w.c.ExpireAt(farFuture())
 	settled(t, func() string { return pendingOf(w) })
 	p.same(before)
-	if len(w.kernel.left()) != 2 {
+	if len(w.kernel.left()) != 3 {
 		t.Errorf("in the kernel: %v", w.kernel.left())
 	}
 	w.mustHoldNothing()

@@ -428,6 +428,9 @@ type Binder interface {
 	// Unbind undoes Bind, and removes what no other port uses any more.
 	// Idempotent; called before or after the link itself is gone.
 	Unbind(context.Context, Plug) error
+	// Dissolve removes the bridge of a network that another program made for
+	// ports of the vif_type bridge, if nothing uses it any more. Idempotent.
+	Dissolve(context.Context, NetworkID) error
 }
 
 // Plug is one link on its way into, or out of, a layer 2.
@@ -440,6 +443,9 @@ type Plug struct {
 	Binding Binding
 	Device  string // device_id: what the port is for
 	Mark    Mark
+	// Inherited tells that the Python Kuryr plugged it: what was made for this
+	// port alone has no mark, and is Kuryr's.
+	Inherited bool
 }
 
 // Journal keeps what this host owns, durably. The courier writes an entry

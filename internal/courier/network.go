@@ -312,6 +312,11 @@ func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
 	if err := c.eraseAuxiliary(ctx, r); err != nil {
 		return err
 	}
+	if r.Inherited && r.Neutron != "" {
+		if err := c.Binder.Dissolve(ctx, r.Neutron); err != nil {
+			return err
+		}
+	}
 	if err := c.giveUpNetwork(ctx, r); err != nil {
 		return err
 	}

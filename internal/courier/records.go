@@ -240,7 +240,7 @@ func (r *attachmentRecord) take(p Port, n *network) {
 // plugOf is all that a Binder needs to plug the link, and to unplug it.
 func (c *Courier) plugOf(r attachmentRecord) Plug {
 	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding,
-		Device: string(r.Endpoint), Mark: c.mark(r.Intent)}
+		Device: string(r.Endpoint), Mark: c.mark(r.Intent), Inherited: r.Inherited}
 }
 
 // durability says what a record must survive.

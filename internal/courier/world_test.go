@@ -179,13 +179,15 @@ type kernel struct {
 	links map[string]courier.LinkSpec
 	up    map[string]bool
 	bound map[string]courier.NetworkID
+	// bridges are those that another program made.
+	bridges map[courier.NetworkID]bool
 
 	lenient bool // takes every vif_type
 	open    bool // the layer 2 fails open
 }
 
 func newKernel() *kernel {
-	return &kernel{links: map[string]courier.LinkSpec{}, up: map[string]bool{}, bound: map[string]courier.NetworkID{}}
+	return &kernel{links: map[string]courier.LinkSpec{}, up: map[string]bool{}, bound: map[string]courier.NetworkID{}, bridges: map[courier.NetworkID]bool{}}
 }
 
 func (k *kernel) left() []string {
@@ -197,6 +199,9 @@ func (k *kernel) left() []string {
 	}
 	for _, l := range slices.Sorted(maps.Keys(k.bound)) {
 		out = append(out, "bound "+l)
+	}
+	for n := range k.bridges {
+		out = append(out, "bridge "+courier.BridgeName(n))
 	}
 	return out
 }
@@ -272,6 +277,18 @@ func (k *kernel) Unbind(_ context.Context, p courier.Plug) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.bound, p.HostEnd)
+	return nil
+}
+
+func (k *kernel) Dissolve(_ context.Context, id courier.NetworkID) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, n := range k.bound {
+		if n == id {
+			return nil
+		}
+	}
+	delete(k.bridges, id)
 	return nil
 }
 

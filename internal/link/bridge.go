@@ -214,6 +214,60 @@ func (l *Links) ports(ctx context.Context, bridge *netlink.LinkAttrs) ([]Link, e
 	return ports, nil
 }
 
+// AdoptBridge gives the alias to a bridge that another program made and that
+// nothing uses: it has no alias, no port, no address but link-local ones, and
+// no interface above it. It is Kuryr's from then on. Any other is left as it
+// is; one that is gone is no error.
+func (l *Links) AdoptBridge(ctx context.Context, name, alias string) error {
+	subject := "bridge " + name
+	if !ValidName(name) || !marked(alias) || len(alias) > maxAlias {
+		return &courier.Error{Kind: courier.Invalid, Op: "adopt", Subject: subject, Public: fmt.Sprintf("the kernel can't take the name, or the alias %q", alias)}
+	}
+	found, err := l.byName(ctx, name)
+	if gone(err) || err == nil && (found.Type() != "bridge" || found.Attrs().Alias != "") {
+		return nil
+	}
+	used := false
+	if err == nil {
+		used, err = l.inUse(ctx, found)
+	}
+	if err != nil || used {
+		return kernelError("adopt", subject, err)
+	}
+	err = l.change(found.Attrs().Index).alias(alias).do(ctx)
+	if gone(err) {
+		return nil
+	}
+	return kernelError("adopt", subject, err)
+}
+
+// inUse tells whether a bridge has ports, addresses of its own or interfaces
+// above it (a VLAN's, a macvlan).
+func (l *Links) inUse(ctx context.Context, bridge netlink.Link) (bool, error) {
+	all, err := l.dump(ctx)
+	if err != nil {
+		return false, err
+	}
+	index := bridge.Attrs().Index
+	for _, other := range all {
+		a := other.Attrs()
+		if a.MasterIndex == index || a.ParentIndex == index && a.NetNsID < 0 {
+			return true, nil
+		}
+	}
+	var addresses []netlink.Addr
+	err = retryDump(ctx, func() error {
+		addresses, err = l.handle.AddrList(bridge, netlink.FAMILY_ALL)
+		return err
+	})
+	for _, a := range addresses {
+		if !a.IP.IsLinkLocalUnicast() {
+			return true, err
+		}
+	}
+	return false, err
+}
+
 // DeleteBridge removes a bridge that Kuryr made; it is no error when that is
 // gone. The kernel would release the ports: see that there are none.
 func (l *Links) DeleteBridge(ctx context.Context, b Bridge) error {

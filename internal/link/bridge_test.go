@@ -254,3 +254,39 @@ func TestEnslaveToABridgeThatHasGone(t *testing.T) {
 	ns.Run("ip", "link", "del", brq)
 	wantKind(t, l.Enslave(t.Context(), bridge, tap), courier.NotFound, "cannot plug "+tap+" into bridge "+brq)
 }
+
+// TestAdoptBridge: what nothing uses becomes Kuryr's, and can be deleted then.
+func TestAdoptBridge(t *testing.T) {
+	const free = "link add " + brq + " type bridge\nlink set " + brq + " up\naddress add fe80::1/64 dev " + brq + "\n"
+	for name, c := range map[string]struct {
+		made    string // by ip
+		adopted bool
+	}{
+		"nothing there":           {"", false},
+		"unused":                  {free, true},
+		"with a port":             {free + "link add " + tap + " type veth peer name " + tc + "\nlink set " + tap + " master " + brq, false},
+		"with one above it":       {free + "link add link " + brq + " name above type macvlan", false},
+		"with an IPv4 address":    {free + "address add 192.0.2.1/24 dev " + brq, false},
+		"with an IPv6 address":    {free + "address add 2001:db8::1/64 dev " + brq, false},
+		"with another alias":      {free + "link set " + brq + " alias mine", false},
+		"no bridge":               {"link add " + brq + " type veth peer name " + tc, false},
+		"a bridge beside another": {free + "link add other type bridge\naddress add 192.0.2.1/24 dev other", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns, l := newLinks(t)
+			batch(t, ns, c.made)
+			there := exists(ns, brq)
+			if err := l.AdoptBridge(t.Context(), brq, "kuryr:adopted"); err != nil {
+				t.Fatal(err)
+			}
+			if !there {
+				return
+			}
+			if got := strings.Contains(ns.Run("ip", "link", "show", brq), "alias kuryr:adopted"); got != c.adopted {
+				t.Errorf("adopted: %t, want %t", got, c.adopted)
+			}
+		})
+	}
+	_, l := newLinks(t)
+	wantKind(t, l.AdoptBridge(t.Context(), brq, "no mark"), courier.Invalid, "alias")
+}
