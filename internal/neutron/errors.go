@@ -72,10 +72,7 @@ func (c *Client) fail(err error, op, subject string) error {
 	case errors.As(err, &refused):
 		a := readAnswer(refused)
 		e.Err, e.Kind = a, a.kindOf()
-		e.Public = line(a.message)
-		if e.Public == "" {
-			e.Public = fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
-		}
+		e.Public = a.public()
 		e.Hint = a.hint(c.session != nil)
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Kind, e.Public = courier.Unavailable, "Neutron did not answer in time"
@@ -171,6 +168,34 @@ func (a *answer) kindOf() courier.Kind {
 	return courier.Invalid
 }
 
+// public is what users are told. A policy's expression of rules says nothing to
+// most of them; the log has it.
+func (a *answer) public() string {
+	if a.forbidden() != nil {
+		return "Neutron's policy does not let Kuryr's user do this"
+	}
+	if said := line(a.message); said != "" {
+		return said
+	}
+	return fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
+}
+
+// forbidden lists the policy's rules of which one keeps Kuryr's user out; nil
+// if it was not the policy that refused. Neutron does not say which one it was.
+func (a *answer) forbidden() []string {
+	rules, ok := strings.CutSuffix(a.message, " is disallowed by policy")
+	if !ok || a.status != http.StatusForbidden {
+		return nil
+	}
+	var all []string
+	for _, word := range strings.Fields(rules) {
+		if word = strings.TrimPrefix(strings.Trim(word, "()"), "rule:"); word != "and" {
+			all = append(all, word)
+		}
+	}
+	return all
+}
+
 // hint says what to do about an answer. A cloud is a Neutron that wants a
 // token, and got one.
 func (a *answer) hint(cloud bool) string {
@@ -183,6 +208,10 @@ func (a *answer) hint(cloud bool) string {
 		return "this Neutron asks for credentials: set cloud, or auth_type and auth_url"
 	case a.status == http.StatusForbidden && strings.Contains(a.message, "binding:"):
 		return hintRole
+	case a.forbidden() != nil:
+		return line("it lacks the role for one of " + strings.Join(a.forbidden(), ", "))
+	case a.kind == "NetworkNotFound":
+		return "it was deleted in Neutron: remove the Docker network, too"
 	}
 	return ""
 }

@@ -29,7 +29,7 @@ func TestErrorsOfARealNeutron(t *testing.T) {
 		{"subnetpool-delete-in-use", courier.Conflict, "Unable to delete subnet pool: Subnet pool has existing allocations"},
 		{"revision-if-match-stale", courier.Conflict, "Constrained to 6, but current revision is 7"},
 		{"no-token", courier.Unauthorized, "The request you have made requires authentication"},
-		{"port-create-binding-member", courier.Unauthorized, "(rule:create_port and rule:create_port:binding:host_id) is disallowed by policy"},
+		{"port-create-binding-member", courier.Unauthorized, "Neutron's policy does not let Kuryr's user do this"},
 		{"tag-404", courier.NotFound, "Tag zzz could not be found"},
 		{"extension-404", courier.NotFound, "Neutron answered 404 Not Found"},
 	} {
@@ -69,6 +69,24 @@ func TestErrorBodies(t *testing.T) {
 			}
 			if want := "cannot delete port " + string(portID) + ": " + tt.want; err == nil || err.Error() != want || !utf8.ValidString(err.Error()) {
 				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+func TestHintsOfAnswers(t *testing.T) {
+	for _, tt := range []struct{ name, body, hint string }{
+		{"binding", `{"NeutronError":{"type":"PolicyNotAuthorized","message":"(rule:create_port and rule:create_port:binding:host_id) is disallowed by policy"}}`,
+			"create_port:binding:host_id; see docs/openstack.md"},
+		{"policy", `{"NeutronError":{"type":"PolicyNotAuthorized","message":"((rule:delete_port and (rule:x:y)) and rule:z) is disallowed by policy"}}`,
+			"it lacks the role for one of delete_port, x:y, z"},
+		{"one rule", `{"NeutronError":{"type":"PolicyNotAuthorized","message":"rule:delete_port is disallowed by policy"}}`, "one of delete_port"},
+		{"no policy", `{"NeutronError":{"type":"X","message":"no"}}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := courier.HintOf(client(t, answer(403, tt.body)).DeletePort(t.Context(), portID))
+			if !strings.HasSuffix(got, tt.hint) || tt.hint == "" && got != "" {
+				t.Errorf("hint %q, want %q at its end", got, tt.hint)
 			}
 		})
 	}

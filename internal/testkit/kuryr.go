@@ -32,7 +32,8 @@ type KuryrOptions struct {
 	// Listen is where the embedded one listens, on the machine's loopback.
 	// Empty: port 9696.
 	Listen string
-	// Config is added to kuryr.conf, options of section DEFAULT first.
+	// Config is added to kuryr.conf, options of section DEFAULT first. It wins
+	// over what is there because of the other options.
 	Config string
 	// Cloud is the southbound instead. nil: what Neutron says.
 	Cloud *Cloud
@@ -81,13 +82,13 @@ func (k *Kuryr) configure(o KuryrOptions) error {
 	if o.Neutron == "" && o.Cloud == nil {
 		conf += "neutron_listen = " + o.Listen + "\n"
 	}
-	conf += o.Config + "\n"
 	switch {
 	case o.Cloud != nil:
 		conf += o.Cloud.Config
 	case o.Neutron != "":
 		conf += "[neutron]\nauth_type = none\nendpoint_override = " + o.Neutron + "\n"
 	}
+	conf += "[DEFAULT]\n" + o.Config + "\n"
 	return os.WriteFile(k.config, []byte(conf), 0o600)
 }
 
