@@ -22,8 +22,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"kuryr/test/openstack/cloud"
 )
 
 // result of a layer.
@@ -57,21 +55,8 @@ var layers = map[string]func(context.Context) (result, error){
 	"namespaces": func(ctx context.Context) (result, error) {
 		return goPackages(ctx, "namespaces", true)
 	},
-	"e2e": func(ctx context.Context) (result, error) {
-		return suites(ctx, false)
-	},
-	"openstack": func(ctx context.Context) (result, error) {
-		// The suites look for the lab that this variable names.
-		if err := os.Setenv(cloud.Variable, cloud.DefaultDir); err != nil {
-			return result{}, err
-		}
-		proof, err := suites(ctx, true)
-		if err != nil || !proof.ok() {
-			return proof, err // nothing works on a lab that doesn't
-		}
-		docker, err := goTest(ctx, "-timeout=25m", "-tags=openstack", "./test/docker")
-		return proof.and(docker), err
-	},
+	"e2e":       suites,
+	"openstack": openstack,
 }
 
 var fuzzTime = flag.Duration("fuzztime", 3*time.Second, "how long the layer fuzz tries each target")
