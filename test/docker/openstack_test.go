@@ -167,13 +167,21 @@ func (f *machines) built(ctx context.Context) (string, error) {
 	return f.binary, err
 }
 
+// token is one of Kuryr's, good for an hour, or no test can run.
+var token = sync.OnceValue(func() string {
+	c, err := openLab().Client(context.Background(), cloud.Kuryr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error: no token:", err)
+		os.Exit(1)
+	}
+	return c.Token()
+})
+
 // cloudOf is the lab as the Kuryr of a compute host needs it.
 func cloudOf(lab *cloud.Lab, name string, m *testkit.Machine) *testkit.Cloud {
 	c := &testkit.Cloud{
-		Host: name,
-		Neutron: testkit.NewCloudNeutron(m, cloud.NetworkURL, testkit.Credentials{
-			AuthURL: cloud.AuthURL, User: cloud.Kuryr.User, Password: cloud.Kuryr.Password, Project: cloud.Kuryr.Project,
-		}),
+		Host:    name,
+		Neutron: testkit.NewCloudNeutron(m, cloud.NetworkURL, token()),
 		Config: fmt.Sprintf("[neutron]\nauth_type = password\nauth_url = %s\nusername = %s\npassword = %s\nproject_name = %s\n"+
 			"user_domain_name = Default\nproject_domain_name = Default\nregion_name = %s\n",
 			cloud.AuthURL, cloud.Kuryr.User, cloud.Kuryr.Password, cloud.Kuryr.Project, cloud.Region),
