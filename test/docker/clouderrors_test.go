@@ -84,12 +84,18 @@ func (o operator) occupy(t *testing.T, network, address string) {
 	t.Cleanup(func() { o.call("DELETE", "ports/"+port["id"].(string), nil, nil) })
 }
 
+// ports lists those on a network.
+func (o operator) ports(network string) []testkit.Port {
+	o.t.Helper()
+	var on struct{ Ports []testkit.Port }
+	o.call("GET", "ports?network_id="+network, nil, &on)
+	return on.Ports
+}
+
 // deleteNetwork deletes a network and all that is on it.
 func (o operator) deleteNetwork(id string) {
 	o.t.Helper()
-	var on struct{ Ports []testkit.Port }
-	o.call("GET", "ports?network_id="+id, nil, &on)
-	for _, p := range on.Ports {
+	for _, p := range o.ports(id) {
 		if !strings.HasPrefix(p.DeviceOwner, "network:") { // Neutron's own go with the network
 			o.call("DELETE", "ports/"+p.ID, nil, nil)
 		}
@@ -183,19 +189,26 @@ func TestCloudTimeout(t *testing.T) {
 	const deadline = 10 * time.Second
 	h := newSpecialHost(t, testkit.KuryrOptions{Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 10", deadline.Seconds())})
 	n := h.network("net", "--subnet", "10.90.0.0/24")
-	for name, rule := range map[string]string{
-		"requests are lost": "output tcp dport 9696 drop",
+	o, id := newOperator(t), n.neutron()
+	for _, x := range []struct {
+		name, rule string
+		ports      int // made all the same
+	}{
+		{"requests are lost", "output tcp dport 9696 drop", 0},
 		// The connection is made, what is sent is acknowledged.
-		"answers are lost": "input tcp sport 9696 tcp flags & psh == psh drop",
+		{"answers are lost", "input tcp sport 9696 tcp flags & psh == psh drop", 1},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(x.name, func(t *testing.T) {
 			h := h.in(t)
-			before := h.take()
-			mend := h.lose(rule)
+			before, had := h.take(), len(o.ports(id))
+			mend := h.lose(x.rule)
 			began := time.Now()
 			h.fails([]string{"cannot", "Neutron did not answer in time"}, h.runArgs("guest", "--network", n.name)...)
 			if took := time.Since(began); took > deadline+5*time.Second {
 				t.Errorf("it took %s", took)
+			}
+			if got := len(o.ports(id)) - had; got != x.ports {
+				t.Errorf("%d ports were made, want %d", got, x.ports)
 			}
 			mend()
 			h.docker("rm", "--force", "guest")
