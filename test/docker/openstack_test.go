@@ -24,9 +24,9 @@ const (
 	// busy machine takes a second for each call.
 	gone = time.Minute
 	// settles is how long two containers may need until they find each other:
-	// OVN answers ARP in their place, so that a container with an address that
-	// another had a moment ago is taken for that one for some 8 s more.
-	settles = 20 * time.Second
+	// OVN answers ARP in their place, so that nobody hears when an address has
+	// got another MAC, and the kernel trusts what it knows for up to 45 s.
+	settles = time.Minute
 	// many is how many containers start at once where a test is about that. A
 	// Neutron of this size makes two ports a second, and Docker's calls have 20 s.
 	many = 8
