@@ -510,3 +510,23 @@ func TestHangingServerAndRedirects(t *testing.T) {
 		t.Errorf("redirect: %v", err)
 	}
 }
+
+// TestListLosesARace: what Neutron answers for a list while somebody deletes
+// what is on it must not read as "there is nothing".
+func TestListLosesARace(t *testing.T) {
+	for races, want := range map[int]courier.Kind{2: 0, 1000: courier.Unavailable} {
+		asked := 0
+		c := client(t, func(w http.ResponseWriter, _ *http.Request) {
+			if asked++; asked <= races {
+				w.WriteHeader(http.StatusNotFound)
+				io.WriteString(w, `{"NeutronError":{"type":"NetworkNotFound","message":"Network x could not be found.","detail":""}}`)
+				return
+			}
+			io.WriteString(w, `{"ports":[]}`)
+		})
+		_, err := c.PortsByMark(t.Context(), courier.Mark{Host: "h", Intent: "i"})
+		if (err == nil) != (want == 0) || err != nil && courier.KindOf(err) != want {
+			t.Errorf("%d races: %v (%v)", races, err, courier.KindOf(err))
+		}
+	}
+}

@@ -3,8 +3,11 @@ package neutron
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -24,8 +27,8 @@ func list[W any](ctx context.Context, api *gophercloud.ServiceClient, collection
 	base := api.ServiceURL(collection)
 	collection = strings.ReplaceAll(path.Base(collection), "-", "_") // as bodies name it
 	for range maxPages {
-		var page map[string]json.RawMessage
-		if _, err := api.Get(ctx, base+query, &page, nil); err != nil {
+		page, err := onePage(ctx, api, base+query)
+		if err != nil {
 			return nil, err
 		}
 		var items []W
@@ -46,6 +49,30 @@ func list[W any](ctx context.Context, api *gophercloud.ServiceClient, collection
 		query = next
 	}
 	return nil, nonsense("the list of %s has no end", collection)
+}
+
+// raceTries is how often a list is asked for that Neutron fails to make.
+const raceTries = 3
+
+// onePage reads one page. A Neutron that reads its database while somebody
+// deletes what is on the page answers 404 (NetworkNotFound): to a caller that
+// would mean that nothing is left of what it looks for. It is asked again, and
+// then it is an answer that makes no sense.
+func onePage(ctx context.Context, api *gophercloud.ServiceClient, address string) (page map[string]json.RawMessage, err error) {
+	for range raceTries {
+		if _, err = api.Get(ctx, address, &page, nil); !lostRace(err) {
+			return page, err
+		}
+	}
+	return nil, nonsense("it lists what is gone: %v", err)
+}
+
+// lostRace reports whether a list failed for something on it. No list that
+// is read here lies within a network, a subnet or a port.
+func lostRace(err error) bool {
+	var refused gophercloud.ErrUnexpectedResponseCode
+	return errors.As(err, &refused) && refused.Actual == http.StatusNotFound &&
+		slices.Contains([]string{"NetworkNotFound", "SubnetNotFound", "PortNotFound"}, readAnswer(refused).kind)
 }
 
 func nextQuery(links json.RawMessage) (string, error) {
