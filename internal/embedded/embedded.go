@@ -33,7 +33,7 @@ type Options struct {
 	// Enforce says that the data plane enforces port security on this host.
 	// Without it ports are unprotected, say so, and can't be set otherwise.
 	Enforce bool
-	Limits  map[string]int // default quotas by resource, in place of Neutron\'s; -1: no limit
+	Limits  map[string]int // default quotas by resource, in place of Neutron's; -1: no limit
 	MTU     int            // of networks that ask for none, in bytes; 0: 1500
 	Log     *slog.Logger   // required
 }
