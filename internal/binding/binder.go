@@ -3,6 +3,8 @@ package binding
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"time"
 
 	"kuryr/internal/courier"
 	"kuryr/internal/link"
@@ -30,7 +32,10 @@ type Options struct {
 	// IntegrationBridge is where ports go whose binding names no bridge; "":
 	// DefaultIntegrationBridge.
 	IntegrationBridge string
-	Log               *slog.Logger // optional
+	// Linger is how long a Linux bridge of Kuryr's stays without a port, if Run
+	// runs. 0: it goes with its last port.
+	Linger time.Duration
+	Log    *slog.Logger // optional
 }
 
 // plug is how ports of one vif_type are plugged; its methods have the
@@ -49,7 +54,7 @@ func New(links *link.Links, o Options) *Binder {
 		log = slog.New(slog.DiscardHandler)
 	}
 	fwd := newForward(links, log)
-	bridges := newBridgePlug(links, fwd, log)
+	bridges := newBridgePlug(links, fwd, o.Linger, log)
 	b := &Binder{
 		forward: fwd, bridges: bridges,
 		plugs: map[string]plug{
@@ -111,14 +116,22 @@ func (b *Binder) Unbind(ctx context.Context, p courier.Plug) error {
 
 // Dissolve implements courier.Binder. A bridge that Neutron's linuxbridge agent
 // uses has a port of the agent's, and stays.
-func (b *Binder) Dissolve(ctx context.Context, network courier.NetworkID) error {
-	return b.bridges.dissolve(ctx, network)
+func (b *Binder) Dissolve(ctx context.Context, network courier.NetworkID, inherited bool) error {
+	return b.bridges.dissolve(ctx, network, inherited)
 }
 
 // Run takes over the bridges that are in use, removes the rules of those that
 // are gone, and then keeps the rules in place whatever dockerd does to its
-// chains, until the context ends: it returns nil then.
-func (b *Binder) Run(ctx context.Context) error { return b.forward.run(ctx) }
+// chains, until the context ends: it returns nil then. Bridges that nobody uses
+// go when they have lingered, and when it ends.
+func (b *Binder) Run(ctx context.Context) error {
+	sweeping, stop := context.WithCancel(ctx)
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { b.bridges.sweep(sweeping) })
+	defer sweeper.Wait()
+	defer stop()
+	return b.forward.run(ctx)
+}
 
 // Health returns why a rule could not be put in place the last time it was
 // tried, or nil.

@@ -370,7 +370,7 @@ func TestDissolve(t *testing.T) {
 				l.Run("ip", append([]string{"link"}, strings.Fields(args)...)...)
 			}
 			for range 2 {
-				if err := l.binder.Dissolve(t.Context(), network); err != nil {
+				if err := l.binder.Dissolve(t.Context(), network, true); err != nil {
 					t.Error(err)
 				}
 			}

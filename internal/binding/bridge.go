@@ -23,10 +23,11 @@ type bridgePlug struct {
 	// locks are by the bridge's name: between the look at a bridge and what is
 	// done about it, no other port of ours comes or goes.
 	locks keyLock
+	idle  *idle
 }
 
-func newBridgePlug(links *link.Links, fwd *forward, log *slog.Logger) *bridgePlug {
-	return &bridgePlug{links: links, forward: fwd, log: log}
+func newBridgePlug(links *link.Links, fwd *forward, linger time.Duration, log *slog.Logger) *bridgePlug {
+	return &bridgePlug{links: links, forward: fwd, idle: newIdle(linger), log: log}
 }
 
 func (b *bridgePlug) check(port courier.PortID, how courier.Binding) error {
@@ -110,20 +111,25 @@ func (b *bridgePlug) unbind(ctx context.Context, p courier.Plug) error {
 	if err := b.links.Release(ctx, name, p.HostEnd); err != nil {
 		return err
 	}
+	if b.idle.keep(name) {
+		return nil
+	}
 	return b.tidy(ctx, name)
 }
 
-// dissolve removes a network's bridge that another program made, as tidy does
-// with ours, if nothing uses it any more.
-func (b *bridgePlug) dissolve(ctx context.Context, network courier.NetworkID) error {
+// dissolve removes a network's bridge if nothing uses it any more: ours, and
+// one that another program made where that was the Python Kuryr.
+func (b *bridgePlug) dissolve(ctx context.Context, network courier.NetworkID, inherited bool) error {
 	name := courier.BridgeName(network)
 	unlock, err := b.locks.lock(ctx, "bridge "+name)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := b.links.AdoptBridge(ctx, name, courier.MarkPrefix+string(network)); err != nil {
-		return err
+	if inherited {
+		if err := b.links.AdoptBridge(ctx, name, courier.MarkPrefix+string(network)); err != nil {
+			return err
+		}
 	}
 	return b.tidy(ctx, name)
 }

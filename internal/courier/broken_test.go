@@ -220,8 +220,8 @@ func (x brokenBinder) Unbind(ctx context.Context, p courier.Plug) error {
 	return x.b.do(ctx, "unbind", func() error { return x.k.Unbind(ctx, p) })
 }
 
-func (x brokenBinder) Dissolve(ctx context.Context, n courier.NetworkID) error {
-	return x.b.do(ctx, "dissolve", func() error { return x.k.Dissolve(ctx, n) })
+func (x brokenBinder) Dissolve(ctx context.Context, n courier.NetworkID, inherited bool) error {
+	return x.b.do(ctx, "dissolve", func() error { return x.k.Dissolve(ctx, n, inherited) })
 }
 
 type brokenJournal struct {

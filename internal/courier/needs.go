@@ -428,9 +428,10 @@ type Binder interface {
 	// Unbind undoes Bind, and removes what no other port uses any more.
 	// Idempotent; called before or after the link itself is gone.
 	Unbind(context.Context, Plug) error
-	// Dissolve removes the bridge of a network that another program made for
-	// ports of the vif_type bridge, if nothing uses it any more. Idempotent.
-	Dissolve(context.Context, NetworkID) error
+	// Dissolve removes the bridge of a network, for ports of the vif_type bridge,
+	// if nothing uses it any more: Kuryr's own, and where the network is inherited
+	// the Python Kuryr's, which has no mark. Idempotent.
+	Dissolve(ctx context.Context, network NetworkID, inherited bool) error
 }
 
 // Plug is one link on its way into, or out of, a layer 2.

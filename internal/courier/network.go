@@ -312,8 +312,8 @@ func (c *Courier) eraseNetwork(ctx context.Context, n *network) error {
 	if err := c.eraseAuxiliary(ctx, r); err != nil {
 		return err
 	}
-	if r.Inherited && r.Neutron != "" {
-		if err := c.Binder.Dissolve(ctx, r.Neutron); err != nil {
+	if r.Neutron != "" {
+		if err := c.Binder.Dissolve(ctx, r.Neutron, r.Inherited); err != nil {
 			return err
 		}
 	}

@@ -280,7 +280,7 @@ func (k *kernel) Unbind(_ context.Context, p courier.Plug) error {
 	return nil
 }
 
-func (k *kernel) Dissolve(_ context.Context, id courier.NetworkID) error {
+func (k *kernel) Dissolve(_ context.Context, id courier.NetworkID, _ bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, n := range k.bound {

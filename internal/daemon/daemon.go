@@ -94,7 +94,8 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose("the Open vSwitch database", func() error { switches.Close(); return nil })
-	binder := binding.New(d.links, binding.Options{Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Log: d.log})
+	binder := binding.New(d.links, binding.Options{
+		Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Linger: bridgeLinger, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
 		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},
@@ -116,6 +117,9 @@ func (d *daemon) open(ctx context.Context) error {
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	return d.courier.Start(ctx)
 }
+
+// bridgeLinger is longer than a container takes to start again.
+const bridgeLinger = 5 * time.Second
 
 // forwardFrom is the address of the floating IP, checked already; or none.
 func forwardFrom(cfg config.Config) netip.Addr {
