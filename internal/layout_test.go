@@ -62,19 +62,20 @@ var allowed = map[string]struct {
 	why   string
 }{
 	"courier":            {nil, "the domain knows no protocol and no kernel: what it needs it declares"},
+	"crash":              {nil, "names of points are a leaf: who has effects outside names them; the domain has none of its own"},
 	"observe":            {nil, "key names are a leaf"},
 	"config":             {[]string{"observe"}, "settings are read by daemon and cli, which hand each room its own Options"},
 	"docker":             {[]string{"courier", "observe"}, "a north room meets the south only through the courier"},
-	"journal":            {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
-	"neutron":            {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
-	"link":               {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
-	"ovsdb":              {[]string{"courier", "observe"}, "a south room serves the courier and knows no other"},
-	"binding":            {[]string{"courier", "observe", "link", "ovsdb"}, "among the south rooms only binding builds on link and ovsdb"},
-	"embedded":           {[]string{"embedded", "embedded/dataplane", "link", "observe"}, "the embedded Neutron is a server of its own: nothing of Kuryr's but its kernel links"},
-	"embedded/dataplane": {[]string{"link", "observe"}, "the data plane is made of links"},
-	"daemon":             {[]string{"courier", "observe", "config", "docker", "journal", "neutron", "link", "ovsdb", "binding", "embedded"}, ""},
+	"journal":            {[]string{"courier", "crash", "observe"}, "a south room serves the courier and knows no other"},
+	"neutron":            {[]string{"courier", "crash", "observe"}, "a south room serves the courier and knows no other"},
+	"link":               {[]string{"courier", "crash", "observe"}, "a south room serves the courier and knows no other"},
+	"ovsdb":              {[]string{"courier", "crash", "observe"}, "a south room serves the courier and knows no other"},
+	"binding":            {[]string{"courier", "crash", "observe", "link", "ovsdb"}, "among the south rooms only binding builds on link and ovsdb"},
+	"embedded":           {[]string{"embedded", "embedded/dataplane", "link", "crash", "observe"}, "the embedded Neutron is a server of its own: nothing of Kuryr's but its kernel links"},
+	"embedded/dataplane": {[]string{"link", "crash", "observe"}, "the data plane is made of links"},
+	"daemon":             {[]string{"courier", "crash", "observe", "config", "docker", "journal", "neutron", "link", "ovsdb", "binding", "embedded"}, ""},
 	"cli":                {[]string{"courier", "observe", "config", "daemon"}, "commands talk to the daemon"},
-	"testkit":            {[]string{"testkit", "courier", "daemon", "embedded", "neutron"}, "tests may look at everything that has a face"},
+	"testkit":            {[]string{"testkit", "courier", "crash", "daemon", "embedded", "neutron"}, "tests may look at everything that has a face"},
 }
 
 // only lists libraries that a single room may import.

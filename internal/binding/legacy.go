@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 	"kuryr/internal/link"
 )
 
@@ -61,16 +62,24 @@ func (t legacyTables) applyOne(ctx context.Context, tool, tables string, wanted 
 	}
 	for _, old := range p.remove {
 		bridge, _ := old.bridge()
-		if _, err := t.run(ctx, path, slices.Concat([]string{"-D", dockerUser}, ruleSpec(bridge))...); err != nil {
+		if err := t.change(ctx, path, "-D", bridge); err != nil {
 			return err
 		}
 	}
 	for _, bridge := range p.insert {
-		if _, err := t.run(ctx, path, slices.Concat([]string{"-I", dockerUser}, ruleSpec(bridge))...); err != nil {
+		if err := t.change(ctx, path, "-I", bridge); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// change inserts (-I) or deletes (-D) a bridge's rule.
+func (t legacyTables) change(ctx context.Context, path, how, bridge string) error {
+	crash.Before(crash.BindingLegacyRule)
+	defer crash.After(crash.BindingLegacyRule)
+	_, err := t.run(ctx, path, slices.Concat([]string{how, dockerUser}, ruleSpec(bridge))...)
+	return err
 }
 
 // list returns the rules of a chain, and whether there is such a chain.

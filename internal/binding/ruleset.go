@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // ruleset is the tables of iptables-nft, which is what `iptables` is on all
@@ -81,7 +82,10 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 	if changes == 0 {
 		return nil
 	}
-	if err := conn.Flush(); err != nil {
+	crash.Before(crash.BindingRules)
+	err = conn.Flush()
+	crash.After(crash.BindingRules)
+	if err != nil {
 		return fmt.Errorf("cannot change chain %s: %w", dockerUser, err)
 	}
 	return nil

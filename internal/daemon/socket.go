@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // socket is a Unix socket that this process listens on.
@@ -53,11 +54,16 @@ func bindUnix(path, group string) (*socket, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close() // the listener has a descriptor of its own
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+	crash.Before(crash.DaemonBind)
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	crash.After(crash.DaemonBind)
+	if err != nil {
 		return nil, err
 	}
 	s := &socket{path: path}
+	crash.Before(crash.DaemonRestrict)
 	err = restrict(path, group)
+	crash.After(crash.DaemonRestrict)
 	if err == nil {
 		err = unix.Listen(fd, unix.SOMAXCONN)
 	}
@@ -125,6 +131,8 @@ func removeStale(path string) error {
 		return &courier.Error{Kind: courier.Conflict, Op: "listen on", Subject: path, Public: "another process listens there", Err: err,
 			Hint: "stop it, or choose another path"}
 	}
+	crash.Before(crash.DaemonStale)
+	defer crash.After(crash.DaemonStale)
 	return os.Remove(path)
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 const (
@@ -97,12 +98,18 @@ func create(path string, content []byte, size int64) (f *os.File, allocated int6
 	if allocate(f, 0, size) != nil {
 		allocated = int64(len(content))
 	}
+	crash.Before(crash.JournalNewFile)
 	_, err = f.WriteAt(content, 0)
+	crash.After(crash.JournalNewFile)
 	if err == nil {
+		crash.Before(crash.JournalNewSync)
 		err = f.Sync()
+		crash.After(crash.JournalNewSync)
 	}
 	if err == nil {
+		crash.Before(crash.JournalRename)
 		err = os.Rename(tmp, path)
+		crash.After(crash.JournalRename)
 	}
 	if err != nil {
 		f.Close()
@@ -118,11 +125,15 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
+	crash.Before(crash.JournalDirSync)
+	defer crash.After(crash.JournalDirSync)
 	return d.Sync()
 }
 
 // allocate reserves the bytes from off to end and makes the file that long.
 func allocate(f *os.File, off, end int64) error {
+	crash.Before(crash.JournalAllocate)
+	defer crash.After(crash.JournalAllocate)
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, off, end-off)
 		switch {
@@ -136,6 +147,8 @@ func allocate(f *os.File, off, end int64) error {
 }
 
 func fdatasync(f *os.File) error {
+	crash.Before(crash.JournalSync)
+	defer crash.After(crash.JournalSync)
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, unix.EINTR) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 	"kuryr/internal/observe"
 )
 
@@ -137,7 +138,10 @@ func (j *Journal) adopt(f *os.File) error {
 	if r.torn > 0 {
 		j.o.Log.Warn("journal: cut off a record that a crash left unfinished",
 			observe.Path, j.path, "offset", r.tail, "bytes", r.torn, "records", len(r.frames))
-		if err := f.Truncate(r.tail); err != nil {
+		crash.Before(crash.JournalCut)
+		err := f.Truncate(r.tail)
+		crash.After(crash.JournalCut)
+		if err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // Write implements courier.Journal. Concurrent calls share an fdatasync; a call
@@ -100,7 +101,10 @@ func (j *Journal) writeTail(b []byte) error {
 		}
 		j.allocated = size
 	}
-	if _, err := j.f.WriteAt(b, j.tail); err != nil {
+	crash.Before(crash.JournalFrame)
+	_, err := j.f.WriteAt(b, j.tail)
+	crash.After(crash.JournalFrame)
+	if err != nil {
 		return j.cutTail(err)
 	}
 	return nil

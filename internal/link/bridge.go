@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // maxBridgePorts is what the kernel numbers a bridge's ports up to
@@ -81,7 +82,7 @@ func (l *Links) addBridge(ctx context.Context, name string) error {
 	data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
 	data.AddRtAttr(nl.IFLA_BR_MCAST_SNOOPING, nl.Uint8Attr(0))
 	r.AddData(info)
-	return r.do(ctx)
+	return r.do(ctx, crash.BridgeAdd)
 }
 
 // finishBridge brings a bridge of ours to what the spec says; it costs nothing
@@ -106,7 +107,7 @@ func (l *Links) finishBridge(ctx context.Context, spec BridgeSpec, a *netlink.Li
 	if !marked(a.Alias) {
 		r = r.alias(spec.Alias)
 	}
-	return r.do(ctx)
+	return r.do(ctx, crash.BridgeFinish)
 }
 
 // setBridgeMTU fixes the bridge's MTU. Until it is changed once by request, a
@@ -121,17 +122,17 @@ func (l *Links) setBridgeMTU(ctx context.Context, index, has, want int) error {
 		if want == minMTU {
 			other = want + 1
 		}
-		if err := l.change(index).uint32(unix.IFLA_MTU, uint32(other)).do(ctx); err != nil {
+		if err := l.change(index).uint32(unix.IFLA_MTU, uint32(other)).do(ctx, crash.BridgeMTU); err != nil {
 			return err
 		}
 	}
-	return l.change(index).uint32(unix.IFLA_MTU, uint32(want)).do(ctx)
+	return l.change(index).uint32(unix.IFLA_MTU, uint32(want)).do(ctx, crash.BridgeMTU)
 }
 
 // Enslave makes an interface a port of the bridge; one that is already stays
 // so. A full bridge is an Error of kind Exhausted, one that has gone NotFound.
 func (l *Links) Enslave(ctx context.Context, b Bridge, port string) error {
-	err := l.change(0).name(port).uint32(unix.IFLA_MASTER, uint32(b.Index)).do(ctx)
+	err := l.change(0).name(port).uint32(unix.IFLA_MASTER, uint32(b.Index)).do(ctx, crash.BridgeEnslave)
 	if errors.Is(err, unix.EXFULL) {
 		return &courier.Error{
 			Kind: courier.Exhausted, Op: "plug", Subject: port + " into bridge " + b.Name,
@@ -161,7 +162,7 @@ func (l *Links) Release(ctx context.Context, bridge, port string) error {
 	if found.Master != bridge {
 		return nil
 	}
-	err = l.change(found.Index).uint32(unix.IFLA_MASTER, 0).do(ctx)
+	err = l.change(found.Index).uint32(unix.IFLA_MASTER, 0).do(ctx, crash.BridgeRelease)
 	if gone(err) {
 		return nil
 	}
@@ -234,7 +235,7 @@ func (l *Links) AdoptBridge(ctx context.Context, name, alias string) error {
 	if err != nil || used {
 		return kernelError("adopt", subject, err)
 	}
-	err = l.change(found.Attrs().Index).alias(alias).do(ctx)
+	err = l.change(found.Attrs().Index).alias(alias).do(ctx, crash.BridgeAdopt)
 	if gone(err) {
 		return nil
 	}
@@ -275,5 +276,5 @@ func (l *Links) DeleteBridge(ctx context.Context, b Bridge) error {
 	if !b.Ours {
 		return &courier.Error{Kind: courier.Conflict, Op: "delete", Subject: subject, Public: "it is another program's"}
 	}
-	return kernelError("delete", subject, l.deleteByIndex(ctx, b.Index))
+	return kernelError("delete", subject, l.deleteByIndex(ctx, b.Index, crash.BridgeDelete))
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"kuryr/internal/crash"
 )
 
 // Group is the interface group (IFLA_GROUP) that every interface made by this
@@ -36,6 +38,8 @@ func (l *Links) CutFlows(ctx context.Context, cut func(Flow) bool) (int, error) 
 	total := 0
 	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
 		err := retryDump(ctx, func() error {
+			crash.Before(crash.LinkFlows)
+			defer crash.After(crash.LinkFlows)
 			n, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, family, flowFilter(cut))
 			total += int(n)
 			return err
@@ -71,5 +75,5 @@ func (l *Links) SetUp(ctx context.Context, name string, up bool) error {
 	if up {
 		change.info.Flags |= unix.IFF_UP
 	}
-	return kernelError("set", "interface "+name, change.do(ctx))
+	return kernelError("set", "interface "+name, change.do(ctx, crash.LinkUp))
 }

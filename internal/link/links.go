@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // ownGroup is the interface group (IFLA_GROUP) of everything this package
@@ -208,8 +209,8 @@ func retryDump(ctx context.Context, dump func() error) error {
 	return fmt.Errorf("interrupted %d times: %w", tries, err)
 }
 
-// deleteByIndex removes an interface; one that is gone is no error.
-func (l *Links) deleteByIndex(ctx context.Context, index int) error {
+// deleteByIndex removes an interface, with that effect; one that is gone is no error.
+func (l *Links) deleteByIndex(ctx context.Context, index int, e crash.Effect) error {
 	var h *netlink.Handle
 	select {
 	case <-ctx.Done():
@@ -217,6 +218,8 @@ func (l *Links) deleteByIndex(ctx context.Context, index int) error {
 	case h = <-l.remove:
 	}
 	defer func() { l.remove <- h }()
+	crash.Before(e)
+	defer crash.After(e)
 	err := h.LinkDel(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}})
 	if gone(err) {
 		return nil

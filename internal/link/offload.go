@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"kuryr/internal/crash"
 )
 
 // ethtoolValue is struct ethtool_value of linux/ethtool.h.
@@ -39,8 +41,10 @@ func (l *Links) ChecksumInSoftware(ctx context.Context, name string) error {
 		value := ethtoolValue{cmd: unix.ETHTOOL_STXCSUM, data: 0}
 		request := ethtoolRequest{data: unsafe.Pointer(&value)}
 		copy(request.name[:unix.IFNAMSIZ-1], name)
+		crash.Before(crash.LinkChecksum)
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
 		runtime.KeepAlive(&value)
+		crash.After(crash.LinkChecksum)
 		if errno != 0 {
 			return errno
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // The kernel's limits.
@@ -55,14 +56,14 @@ func (l *Links) create(ctx context.Context, spec courier.LinkSpec, far []setting
 		// Nobody has seen the pair yet: leave nothing, whatever ended ctx.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 		defer cancel()
-		return kernelError("create", subject, errors.Join(err, l.deleteByIndex(undo, host)))
+		return kernelError("create", subject, errors.Join(err, l.deleteByIndex(undo, host, crash.LinkDelete)))
 	}
 	return nil
 }
 
 // Up implements courier.Linker.
 func (l *Links) Up(ctx context.Context, hostEnd string) error {
-	return kernelError("set up", "link "+hostEnd, l.change(0).name(hostEnd).up().do(ctx))
+	return kernelError("set up", "link "+hostEnd, l.change(0).name(hostEnd).up().do(ctx, crash.LinkUp))
 }
 
 // Delete implements courier.Linker. The container's end goes with the host's,
@@ -79,7 +80,7 @@ func (l *Links) Delete(ctx context.Context, hostEnd string) error {
 	if found.Type() != "veth" || !isOwn(found.Attrs()) {
 		return notOurs("delete", found)
 	}
-	return kernelError("delete", subject, l.deleteByIndex(ctx, found.Attrs().Index))
+	return kernelError("delete", subject, l.deleteByIndex(ctx, found.Attrs().Index, crash.LinkDelete))
 }
 
 // Adopt implements courier.Linker.
@@ -99,7 +100,7 @@ func (l *Links) Adopt(ctx context.Context, hostEnd, alias string) error {
 	case marked(found.Attrs().Alias):
 		return nil
 	}
-	return kernelError("adopt", subject, l.change(found.Attrs().Index).alias(alias).do(ctx))
+	return kernelError("adopt", subject, l.change(found.Attrs().Index).alias(alias).do(ctx, crash.LinkAdopt))
 }
 
 func checkSpec(s courier.LinkSpec) error {
@@ -144,7 +145,10 @@ func (l *Links) addPair(ctx context.Context, spec courier.LinkSpec) (int, error)
 	if !spec.MAC.IsZero() {
 		pair.PeerHardwareAddr = net.HardwareAddr(spec.MAC[:])
 	}
-	if err := l.handle.LinkAdd(pair); err != nil {
+	crash.Before(crash.LinkAdd)
+	err := l.handle.LinkAdd(pair)
+	crash.After(crash.LinkAdd)
+	if err != nil {
 		return 0, err
 	}
 	if pair.Index == 0 { // the library could not look it up: removed meanwhile
@@ -163,7 +167,7 @@ func (l *Links) finishPair(ctx context.Context, spec courier.LinkSpec, host int,
 	if err := l.configureIPv6(spec.ContainerEnd, far); err != nil {
 		return err
 	}
-	return l.change(host).alias(spec.Alias).do(ctx)
+	return l.change(host).alias(spec.Alias).do(ctx, crash.LinkAlias)
 }
 
 // keepPair puts an existing pair right, if it is this attachment's: after a
@@ -207,13 +211,16 @@ func (l *Links) repairPair(ctx context.Context, spec courier.LinkSpec, host, pee
 	}
 	for _, end := range ends {
 		if a := end.Attrs(); spec.MTU != 0 && a.MTU != spec.MTU {
-			if err := l.change(a.Index).uint32(unix.IFLA_MTU, uint32(spec.MTU)).do(ctx); err != nil {
+			if err := l.change(a.Index).uint32(unix.IFLA_MTU, uint32(spec.MTU)).do(ctx, crash.LinkRepair); err != nil {
 				return err
 			}
 		}
 	}
 	if peer != nil && !spec.MAC.IsZero() && !bytes.Equal(peer.Attrs().HardwareAddr, spec.MAC[:]) {
-		if err := l.handle.LinkSetHardwareAddr(peer, net.HardwareAddr(spec.MAC[:])); err != nil {
+		crash.Before(crash.LinkRepair)
+		err := l.handle.LinkSetHardwareAddr(peer, net.HardwareAddr(spec.MAC[:]))
+		crash.After(crash.LinkRepair)
+		if err != nil {
 			return err
 		}
 	}

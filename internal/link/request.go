@@ -5,6 +5,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"kuryr/internal/crash"
 )
 
 // request is a netlink message about one interface, for what the library has
@@ -54,11 +56,13 @@ func (r request) up() request {
 	return r
 }
 
-// do sends the message and waits for the kernel's answer.
-func (r request) do(ctx context.Context) error {
+// do sends the message, which has that effect, and waits for the kernel's answer.
+func (r request) do(ctx context.Context, e crash.Effect) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	crash.Before(e)
+	defer crash.After(e)
 	_, err := r.Execute(unix.NETLINK_ROUTE, 0)
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"kuryr/internal/crash"
 )
 
 // setting is a value of net.ipv6.conf.<interface>.
@@ -31,7 +33,9 @@ func (l *Links) configureIPv6(name string, settings []setting) error {
 	dir := filepath.Join("/proc/sys/net/ipv6/conf", name)
 	return l.space.do(func() error {
 		for _, s := range settings {
+			crash.Before(crash.LinkIPv6)
 			err := os.WriteFile(filepath.Join(dir, s.name), []byte(s.value), 0)
+			crash.After(crash.LinkIPv6)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}

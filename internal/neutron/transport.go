@@ -5,10 +5,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"kuryr/internal/crash"
 	"kuryr/internal/observe"
 )
 
@@ -36,7 +38,14 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	id := "req-" + uuid.NewString()
 	req.Header.Set(requestIDHeader, id)
 	start := time.Now()
+	e, changes := effectOf(req)
+	if changes {
+		crash.Before(e)
+	}
 	resp, err := w.next.RoundTrip(req)
+	if changes {
+		crash.After(e)
+	}
 	attrs := []any{"server", w.server, observe.Request, id, observe.Method, req.Method, observe.Path, req.URL.RequestURI(),
 		observe.Ms, float64(time.Since(start).Microseconds()) / 1000}
 	if err != nil {
@@ -50,6 +59,21 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		append(attrs, observe.Status, resp.StatusCode, "neutron_request", resp.Header.Get(requestIDHeader))...)
 	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer + 1}
 	return resp, nil
+}
+
+// effectOf names the effect that a request may have: its method, and which
+// collection it is about. It is of use to builds that can be killed only.
+func effectOf(req *http.Request) (e crash.Effect, changes bool) {
+	if !crash.Enabled || req.Method == http.MethodGet {
+		return "", false
+	}
+	// ".../ports", ".../ports/ID", ".../ports/ID/tags", ".../ports/ID/tags/TAG"
+	_, path, found := strings.Cut(req.URL.EscapedPath(), "/v2.0/")
+	if !found {
+		return "", false // Keystone's
+	}
+	words := strings.Split(path, "/")
+	return crash.Effect("neutron " + req.Method + " " + words[(len(words)-1)/2*2]), true
 }
 
 // bounded fails a read past its limit.

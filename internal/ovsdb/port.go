@@ -9,6 +9,7 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/crash"
 )
 
 // Keys of external_ids. The first four are those that Nova sets (os-vif), and
@@ -132,7 +133,9 @@ func (c *Client) insert(ctx context.Context, p Port, old *found) (Bridge, string
 	if old != nil {
 		ops = append(ops, old.removal())
 	}
+	crash.Before(crash.OVSInsert)
 	results, err := c.transact(ctx, ops...)
+	crash.After(crash.OVSInsert)
 	if err := failed(results, err); err != nil {
 		if len(results) > 0 && results[0].Error != "" {
 			err = &courier.Error{Kind: courier.NotFound, Op: "find", Subject: "bridge " + p.Bridge,
@@ -164,6 +167,8 @@ func (c *Client) DeletePorts(ctx context.Context, names ...string) error {
 	if len(ops) == 0 {
 		return nil
 	}
+	crash.Before(crash.OVSRemove)
+	defer crash.After(crash.OVSRemove)
 	return because("remove", subject, failed(c.transact(ctx, ops...)))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 
+	"kuryr/internal/crash"
 	"kuryr/internal/link"
 	"kuryr/internal/observe"
 )
@@ -107,6 +108,8 @@ func (f *filter) change(before, now *ruleset) (*transaction, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
+	crash.Before(crash.EmbeddedFilter)
+	defer crash.After(crash.EmbeddedFilter)
 	return t, conn.Flush()
 }
 
@@ -138,7 +141,10 @@ func (f *filter) remove() error {
 		return err
 	} else if there {
 		removeTables(conn)
-		if err := conn.Flush(); err != nil {
+		crash.Before(crash.EmbeddedFilterRemove)
+		err := conn.Flush()
+		crash.After(crash.EmbeddedFilterRemove)
+		if err != nil {
 			return err
 		}
 	}

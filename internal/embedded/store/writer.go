@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
+
+	"kuryr/internal/crash"
 )
 
 // batch is the changes that go to disk in one commit.
@@ -130,6 +132,8 @@ func (s *Store) repairs() []change {
 
 // write commits changes to the file. Later changes of a row win.
 func (s *Store) write(changes []change) error {
+	crash.Before(crash.EmbeddedCommit)
+	defer crash.After(crash.EmbeddedCommit)
 	err := s.db.Update(func(btx *bolt.Tx) error {
 		for _, c := range changes {
 			if c.bucket == "" {
