@@ -1,6 +1,7 @@
 package courier_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -238,6 +239,32 @@ func TestWishGoneBeforeTheRefusalArrives(t *testing.T) {
 		e.stop(ctx, k)
 		again := mustStart(t, e, n, "e2"+spec.cidr, "", spec.wish)
 		e.stop(ctx, again)
+	}
+}
+
+// TestWishedAddressLeavesSlowly: a busy cloud takes longer for a removal than
+// for all the rest. It is waited for as far as the call's own time goes.
+func TestWishedAddressLeavesSlowly(t *testing.T) {
+	t.Parallel()
+	const slow = 6 * time.Second
+	w, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.76.0.0/24"})
+	k := mustStart(t, e, n, "e1", "", "10.76.0.9")
+	w.breaker.mu.Lock()
+	w.breaker.hold = map[string]time.Duration{"delete port": slow}
+	w.breaker.mu.Unlock()
+	e.stop(ctx, k)
+	for _, x := range []struct {
+		time time.Duration // that the call has
+		ok   bool
+	}{{time.Second, false}, {3 * slow, true}} {
+		call, cancel := context.WithTimeout(ctx, x.time)
+		began := time.Now()
+		_, err := e.start(call, n, "e2", "", "10.76.0.9")
+		cancel()
+		if x.ok != (err == nil) || !x.ok && time.Since(began) > x.time*3/4 {
+			t.Errorf("with %s: %v, after %s", x.time, err, time.Since(began))
+		}
 	}
 }
 

@@ -176,26 +176,34 @@ func wake(e entity) {
 	}
 }
 
-// settlePatience bounds how long a request waits for what is leaving.
-const settlePatience = 5 * time.Second
+// patience bounds how long a request waits for what is leaving: half of the
+// time that it has. A busy cloud takes seconds to remove a port, and as many to
+// make the next; one that does not answer is told of in time.
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithTimeout(ctx, attemptTimeout/2)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
+}
 
 // insist asks Neutron by try, and again for as long as what was missing (an
 // address, a MAC) may be what is just being released on this network. What is
 // leaving is looked up before Neutron is asked: it may be gone by the time
 // that Neutron's refusal arrives.
 func (c *Courier) insist(ctx context.Context, id EngineNetworkID, self *attachment, wish []FixedIP, mac MAC, try func() error) error {
-	patience, cancel := context.WithTimeout(ctx, settlePatience)
+	patient, cancel := patience(ctx)
 	defer cancel()
 	for {
 		before := c.leaving(id, self)
 		err := try()
 		switch KindOf(err) {
 		case Conflict:
-			if !c.settleAll(patience, append(before.attachments, c.leaving(id, self).attachments...), wish, mac) {
+			if !c.settleAll(patient, append(before.attachments, c.leaving(id, self).attachments...), wish, mac) {
 				return err
 			}
 		case Exhausted:
-			if !settleAny(patience, before, c.leaving(id, self)) {
+			if !settleAny(patient, before, c.leaving(id, self)) {
 				return err
 			}
 		default:
