@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 	"testing"
 	"time"
 
@@ -22,18 +21,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	dir := os.Getenv(cloud.Variable)
-	if dir == "" {
-		t.Skip("needs the OpenStack lab: make test-openstack, or make openstack-up and " + cloud.Variable + "=" + cloud.DefaultDir)
-	}
-	lab, err := cloud.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := lab.Client(t.Context(), cloud.Kuryr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab, api := cloud.NeedLab(t, cloud.Kuryr)
 	return &bench{lab, api}
 }
 

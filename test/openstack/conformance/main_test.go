@@ -37,18 +37,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	dir := os.Getenv(cloud.Variable)
-	if dir == "" {
-		t.Skip("needs the OpenStack lab: make test-openstack, or make openstack-up and " + cloud.Variable + "=" + cloud.DefaultDir)
-	}
-	lab, err := cloud.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin, err := lab.Client(t.Context(), cloud.Admin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab, admin := cloud.NeedLab(t, cloud.Admin)
 	return &bench{lab, admin}
 }
 

@@ -74,12 +74,11 @@ type worker struct {
 	kuryr  *neutron.Client
 	tokens atomic.Int32
 	next   http.RoundTripper
-	host   string
 }
 
 func (b *bench) newWorker(t *testing.T, c func() neutron.Cloud) *worker {
 	t.Helper()
-	w := &worker{next: &http.Transport{DialContext: b.Machine(cloud.Controller).Dial}, host: b.Hosts[0]}
+	w := &worker{next: &http.Transport{DialContext: b.Machine(cloud.Controller).Dial}}
 	w.kuryr = b.open(t, neutron.Options{Transport: w, Cloud: func() (neutron.Cloud, error) { return c(), nil }})
 	w.work(t)
 	return w
@@ -99,7 +98,7 @@ func (w *worker) work(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
-	n, err := w.kuryr.CreateNetwork(ctx, courier.NetworkSpec{Name: "conformance", Mark: courier.Mark{Host: w.host, Intent: uuid.NewString()}})
+	n, err := w.kuryr.CreateNetwork(ctx, courier.NetworkSpec{Name: "conformance", Mark: courier.Mark{Host: "conformance", Intent: uuid.NewString()}})
 	if err != nil {
 		t.Fatal(err)
 	}
