@@ -96,11 +96,3 @@ func TestFaultChoices(t *testing.T) {
 		}
 	}
 }
-
-func TestInventoryDiff(t *testing.T) {
-	before := Inventory{"link lo", "port 1"}
-	now := Inventory{"link lo", "link tap1"}
-	if diff := cmp.Diff([]string{"+ link tap1", "- port 1"}, before.Diff(now)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}

@@ -45,6 +45,9 @@ type Cloud struct {
 	Neutron *Neutron // as the test looks at it
 	Config  string   // the sections of kuryr.conf by which Kuryr finds it
 	OVSDB   string   // address of the machine's Open vSwitch database; "": there is none
+	// BridgeAgent says that Neutron's linuxbridge agent runs on the machine, and
+	// makes bridges and tunnels there, too.
+	BridgeAgent bool
 }
 
 // neutronListen is where a Neutron listens on each machine.

@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -81,20 +82,42 @@ var kuryrLink = regexp.MustCompile(`^(tap|t_c|brq)`)
 // links lists the machine's links, in the words of `ip`: all of them, or
 // those with Kuryr's names on the real machine, where others live.
 func (k *Kuryr) links(ctx context.Context) ([]string, error) {
-	out, err := k.Machine.Output(ctx, "ip", "-o", "link", "show")
+	out, err := k.Machine.Output(ctx, "ip", "-details", "-json", "link", "show")
 	if err != nil {
 		return nil, err
 	}
+	var all []link
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		return nil, fmt.Errorf("ip says %w", err)
+	}
 	var lines []string
-	for line := range strings.Lines(out) {
-		// "7: tap0123@if6: <BROADCAST,...> mtu 1500 ..."
-		f := strings.Fields(line)
-		name, _, _ := strings.Cut(strings.TrimSuffix(f[1], ":"), "@")
-		if !k.Machine.real || kuryrLink.MatchString(name) {
-			lines = append(lines, "link "+name)
+	for _, l := range all {
+		agents := k.cloud != nil && k.cloud.BridgeAgent && l.byBridgeAgent()
+		if (!k.Machine.real || kuryrLink.MatchString(l.Name)) && !agents {
+			lines = append(lines, "link "+l.Name)
 		}
 	}
 	return lines, nil
+}
+
+// link is one in the words of `ip`.
+type link struct {
+	Name  string `json:"ifname"`
+	Alias string `json:"ifalias"`
+	Group string `json:"group"`
+	Info  struct {
+		Kind string `json:"info_kind"`
+	} `json:"linkinfo"`
+}
+
+// byBridgeAgent tells whether Neutron's linuxbridge agent made a link: a bridge
+// or a tunnel of a network, which the agent removes some time after the last
+// port of the network has gone, or with the network. What Kuryr makes has an
+// alias and, before that, a group of its own.
+func (l link) byBridgeAgent() bool {
+	named := l.Info.Kind == "bridge" && strings.HasPrefix(l.Name, "brq") ||
+		l.Info.Kind == "vxlan" && strings.HasPrefix(l.Name, "vxlan-")
+	return named && l.Alias == "" && l.Group == "default"
 }
 
 var counters = regexp.MustCompile(`counter packets \d+ bytes \d+ `)

@@ -180,8 +180,9 @@ var token = sync.OnceValue(func() string {
 // cloudOf is the lab as the Kuryr of a compute host needs it.
 func cloudOf(lab *cloud.Lab, name string, m *testkit.Machine) *testkit.Cloud {
 	c := &testkit.Cloud{
-		Host:    name,
-		Neutron: testkit.NewCloudNeutron(m, cloud.NetworkURL, token()),
+		Host:        name,
+		BridgeAgent: lab.Mechanism == cloud.LinuxBridge,
+		Neutron:     testkit.NewCloudNeutron(m, cloud.NetworkURL, token()),
 		Config: fmt.Sprintf("[neutron]\nauth_type = password\nauth_url = %s\nusername = %s\npassword = %s\nproject_name = %s\n"+
 			"user_domain_name = Default\nproject_domain_name = Default\nregion_name = %s\n",
 			cloud.AuthURL, cloud.Kuryr.User, cloud.Kuryr.Password, cloud.Kuryr.Project, cloud.Region),
