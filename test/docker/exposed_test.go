@@ -94,8 +94,16 @@ func TestExposedPorts(t *testing.T) {
 	// One group for all that expose the same; it goes with the last of them.
 	other := n.run("other", "--expose", "80", "--publish", "18080:80")
 	h.eventually("another container's port has the same group", func() bool { return slices.Contains(n.port(other.ip4()).Groups, exposed) })
+	// Another group, which nobody uses a moment later, tells when the groups
+	// have been looked through.
+	brief := n.run("brief", "--expose", "82")
+	h.eventually("a third container's port has a group", func() bool { return h.exposedGroup("tcp/82") != "" })
 	web.remove()
-	time.Sleep(gone)
+	h.eventually("the port of the first is gone", func() bool {
+		return !slices.ContainsFunc(n.ports(), func(p testkit.Port) bool { return p.ID == port })
+	})
+	brief.remove()
+	h.eventually("the group of nobody is gone", func() bool { return h.exposedGroup("tcp/82") == "" })
 	if h.exposedGroup("tcp/80") != exposed {
 		t.Error("the group is gone, and a container uses it")
 	}
