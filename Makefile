@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: help build test test-openstack test-openstack-all demo bench lint fuzz clean packages
+.PHONY: help build test test-openstack test-openstack-all chaos demo bench lint fuzz clean packages
 .PHONY: openstack-packages openstack-up openstack-status openstack-down
 .DEFAULT_GOAL := help
 
@@ -17,7 +17,10 @@ packages: ## install the Debian packages that tests and the demo need (root)
 	test/packages.sh
 
 test: packages ## run everything: linters, units, fuzz targets, namespaces, end to end with Docker (root)
-	go run ./test/layers lint unit fuzz namespaces e2e
+	go run ./test/layers lint unit fuzz namespaces e2e chaos
+
+chaos: packages ## kill and break everything, ROUNDS=20 SEED=... FROM=1 (root)
+	go run ./test/layers chaos
 
 demo: packages ## show Kuryr at work with Docker, from nothing to nothing (root)
 	go run ./test/demo

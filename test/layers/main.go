@@ -7,6 +7,7 @@
 //	fuzz        every fuzz target, -fuzztime each
 //	namespaces  the packages that stand on the lab of network namespaces (root)
 //	e2e         the suites under test/, with a real Docker engine (root)
+//	chaos       test/chaos: kills, faults and bad input (root); ROUNDS and SEED of the environment are for it
 //	openstack   those under test/openstack/, and test/docker once more, on the lab, which must be up (root)
 //
 // A skipped test, and a layer in which nothing ran, count as failures: what
@@ -56,6 +57,7 @@ var layers = map[string]func(context.Context) (result, error){
 		return goPackages(ctx, "namespaces", true)
 	},
 	"e2e":       suites,
+	"chaos":     chaos,
 	"openstack": openstack,
 }
 
