@@ -1,8 +1,13 @@
 package testkit
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,6 +159,44 @@ func (e *Engine) Get(ctx context.Context, path string, answer any) error {
 	c := UnixClient(e.socket)
 	defer c.CloseIdleConnections()
 	return getJSON(ctx, c, "http://docker"+path, answer)
+}
+
+// Call makes a request to the engine's API, of which a failure is one line in
+// the engine's words. A nil body is none, a nil answer is not read.
+func (e *Engine) Call(ctx context.Context, method, path string, body, answer any) error {
+	c := UnixClient(e.socket)
+	defer c.CloseIdleConnections()
+	var text bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&text).Encode(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://docker"+path, &text)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 400 {
+		var failure struct{ Message string }
+		if err := json.Unmarshal(said, &failure); err != nil {
+			return fmt.Errorf("%s %s: %s: %w in %q", method, path, resp.Status, err, said)
+		}
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, failure.Message)
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(said, answer)
 }
 
 // Command is the docker client, not yet run.

@@ -1,9 +1,11 @@
 package testkit
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +18,8 @@ type FaultProxy struct {
 	upstream  string // host:port
 	transport *http.Transport
 	server    *http.Server
-	served    chan struct{} // closed when the server has ended
+	served    chan struct{}  // closed when the server has ended
+	late      sync.WaitGroup // requests that are on their way without a client
 
 	mu     sync.Mutex // guards what follows
 	decide func(Call) Fault
@@ -37,7 +40,7 @@ func (c Call) String() string { return c.Method + " " + c.Path }
 type Fault struct {
 	Kind   FaultKind
 	Status int           // of an Answer
-	Delay  time.Duration // before anything else happens
+	Delay  time.Duration // before anything else happens; of a BreakLate, before the effect
 }
 
 // FaultKind says how a request fails.
@@ -49,6 +52,8 @@ const (
 	Answer                       // an error answer, without effect
 	BreakBefore                  // the connection breaks, without effect
 	BreakAfter                   // the connection breaks once Neutron has done it
+	BreakWithin                  // the same, in the middle of its answer
+	BreakLate                    // the connection breaks at once, and Neutron does it later
 )
 
 // NewFaultProxy starts a proxy on the machine for the API at an address of
@@ -77,6 +82,7 @@ func NewFaultProxy(ctx context.Context, m *Machine, upstream string) (*FaultProx
 func (p *FaultProxy) Close() error {
 	err := p.server.Close()
 	<-p.served
+	p.late.Wait()
 	p.transport.CloseIdleConnections()
 	return err
 }
@@ -110,6 +116,10 @@ func (p *FaultProxy) judge(r *http.Request) Fault {
 // ServeHTTP implements http.Handler.
 func (p *FaultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := p.judge(r)
+	if f.Kind == BreakLate {
+		p.forwardLater(r, f.Delay)
+		panic(http.ErrAbortHandler)
+	}
 	select {
 	case <-time.After(f.Delay):
 	case <-r.Context().Done():
@@ -128,6 +138,9 @@ func (p *FaultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			resp.Body.Close()
 		}
 		panic(http.ErrAbortHandler)
+	case BreakWithin:
+		p.passHalf(w, r)
+		panic(http.ErrAbortHandler)
 	default:
 		p.pass(w, r)
 	}
@@ -145,6 +158,42 @@ func (p *FaultProxy) pass(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, resp.Body)
+}
+
+// passHalf sends what announces itself as the whole answer, and half of it.
+func (p *FaultProxy) passHalf(w http.ResponseWriter, r *http.Request) {
+	resp, err := p.forward(r)
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || len(body) < 2 {
+		return
+	}
+	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(resp.StatusCode)
+	// What counts is that no more comes.
+	_, _ = w.Write(body[:len(body)/2])
+	_ = http.NewResponseController(w).Flush()
+}
+
+// forwardLater carries a request to Neutron after its client has been told that
+// it is lost.
+func (p *FaultProxy) forwardLater(r *http.Request, delay time.Duration) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	late := r.Clone(context.WithoutCancel(r.Context()))
+	late.Body = io.NopCloser(bytes.NewReader(body))
+	p.late.Go(func() {
+		time.Sleep(delay)
+		if resp, err := p.forward(late); err == nil {
+			resp.Body.Close()
+		}
+	})
 }
 
 func (p *FaultProxy) forward(r *http.Request) (*http.Response, error) {

@@ -51,6 +51,8 @@ func TestFaultProxy(t *testing.T) {
 		{"answer", Fault{Kind: Answer, Status: http.StatusConflict}, http.StatusConflict, 0},
 		{"break before", Fault{Kind: BreakBefore}, 0, 0},
 		{"break after", Fault{Kind: BreakAfter}, 0, 1},
+		{"break within", Fault{Kind: BreakWithin}, 0, 1},
+		{"break late", Fault{Kind: BreakLate, Delay: 20 * time.Millisecond}, 0, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,9 +61,12 @@ func TestFaultProxy(t *testing.T) {
 			status := 0
 			resp, err := http.Post(p.URL+"ports?a=b", "application/json", strings.NewReader("{}"))
 			if err == nil {
-				status = resp.StatusCode
+				if _, err = io.ReadAll(resp.Body); err == nil {
+					status = resp.StatusCode
+				}
 				resp.Body.Close()
 			}
+			p.late.Wait()
 			if status != tt.status || effects.Load() != tt.effects {
 				t.Errorf("status %d after %d effects (%v), want %d after %d", status, effects.Load(), err, tt.status, tt.effects)
 			}

@@ -97,6 +97,23 @@ func (k *Kuryr) configure(o KuryrOptions) error {
 
 // Start starts the daemon, again after Stop or Kill, and waits until it is ready.
 func (k *Kuryr) Start(ctx context.Context) error {
+	if err := k.Launch(ctx); err != nil {
+		return err
+	}
+	return k.AwaitReady(ctx)
+}
+
+// AwaitReady waits until the daemon is ready, as long as a start may take.
+func (k *Kuryr) AwaitReady(ctx context.Context) error {
+	patience := kuryrReady
+	if k.cloud != nil {
+		patience = cloudReady
+	}
+	return k.proc.waitFor(patience, func() error { return k.Ready(ctx) })
+}
+
+// Launch starts the daemon and waits for nothing: its Neutron may be away.
+func (k *Kuryr) Launch(ctx context.Context) error {
 	cmd := k.Machine.Command(context.WithoutCancel(ctx), k.binary,
 		"serve", "--config-file", k.config, "--state-dir", k.Machine.Path("state"),
 		"--docker-socket", k.PluginSocket(), "--admin-socket", k.AdminSocket(), "--debug")
@@ -105,12 +122,14 @@ func (k *Kuryr) Start(ctx context.Context) error {
 		return err
 	}
 	k.proc = p
-	patience := kuryrReady
-	if k.cloud != nil {
-		patience = cloudReady
-	}
-	return p.waitFor(patience, func() error { return k.Ready(ctx) })
+	return nil
 }
+
+// Ended reports whether the daemon is gone.
+func (k *Kuryr) Ended() bool { return k.proc.ended() }
+
+// Replace makes another binary the one that is started next.
+func (k *Kuryr) Replace(binary string) { k.binary = binary }
 
 // Stop ends the daemon as an operator does.
 func (k *Kuryr) Stop() error { return k.proc.stop(kuryrStops) }

@@ -150,6 +150,12 @@ func (m *Machine) Do(f func() error) error {
 	if m.real {
 		return f()
 	}
+	return Inside(filepath.Join(netnsDir, m.Name), f)
+}
+
+// Inside calls f on a thread that is in the network namespace at a path, such
+// as /proc/PID/ns/net. What f opens there stays there.
+func Inside(path string, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		// The thread is given back only when it is home again; else the runtime
@@ -161,7 +167,7 @@ func (m *Machine) Do(f func() error) error {
 			return
 		}
 		defer home.Close()
-		err = enter(filepath.Join(netnsDir, m.Name))
+		err = enter(path)
 		if err == nil {
 			err = f()
 		}

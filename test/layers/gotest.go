@@ -109,7 +109,7 @@ func (t *tally) add(e event) {
 	key := e.Package + " " + e.Test
 	switch e.Action {
 	case "output":
-		if e.Test == "" && isPackageLine(e.Output) {
+		if e.Test == "" && isPackageLine(e.Output) || strings.HasPrefix(e.Output, figures) {
 			fmt.Print(e.Output)
 		}
 		t.said[key] = append(t.said[key], e.Output)
@@ -158,6 +158,9 @@ func (t *tally) unfinished(pkg string) {
 		}
 	}
 }
+
+// figures starts a line that is shown though its test has passed.
+const figures = "figures: "
 
 // isPackageLine reports whether go test prints this line for a whole package.
 func isPackageLine(line string) bool {
