@@ -30,6 +30,10 @@ var kindNames = map[Kind]string{
 // String returns the kind in words.
 func (k Kind) String() string { return kindNames[k] }
 
+// ErrAway is in the chain of errors of requests that were not sent, since the
+// cloud is known not to answer. Whoever can waits for Courier.Resume.
+var ErrAway = errors.New("the cloud is away")
+
 // Error is what every room returns for a failed operation. Its text is one
 // line for the person who sees it in `docker run`:
 //

@@ -3,6 +3,7 @@ package courier
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -181,7 +182,10 @@ func (c *Courier) exposing(a *attachment, x *exposer) {
 			continue
 		}
 		pause := wait
-		if hopeless(err) {
+		switch {
+		case errors.Is(err, ErrAway):
+			pause, wait = awayRetry, firstRetry
+		case hopeless(err):
 			pause = refusedRetry
 		}
 		if !c.pause(pause/2+rand.N(pause), x.poke) {
@@ -235,7 +239,7 @@ func (c *Courier) noteTrouble(a *attachment, x *exposer, err error) {
 	x.trouble = text
 	port := a.rec.Port
 	c.mu.Unlock()
-	if text != "" && text != before && KindOf(err) != Conflict { // which the next try settles
+	if text != "" && text != before && KindOf(err) != Conflict && !errors.Is(err, ErrAway) { // the next try settles a conflict
 		c.log.Warn("exposed or published ports are not as they should be yet", "port_id", port, "err", err)
 	}
 }

@@ -285,11 +285,13 @@ func (c *Courier) detachInherited(ctx context.Context, id EngineNetworkID, endpo
 }
 
 // resolveAttachment finds the port of an endpoint that detachInherited gave up.
-func (c *Courier) resolveAttachment(ctx context.Context, a *attachment) error {
+func (c *Courier) resolveAttachment(a *attachment) error {
 	r := c.snapshot(a)
 	if !r.Inherited || r.Port != "" {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
+	defer cancel()
 	port, err := c.findEndpointPort(ctx, r.Endpoint)
 	if err != nil || port == nil {
 		return err

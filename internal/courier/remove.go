@@ -11,11 +11,13 @@ import (
 
 // Removals are tried again after a delay that doubles from firstRetry to
 // lastRetry, for as long as it takes: the engine has forgotten the thing and
-// will not ask again. attemptTimeout bounds one try.
+// will not ask again. attemptTimeout bounds one try. While the cloud is known
+// to be away they wait for Resume, with awayRetry in case that it is missed.
 const (
 	firstRetry     = 100 * time.Millisecond
 	lastRetry      = 15 * time.Second
 	attemptTimeout = 20 * time.Second
+	awayRetry      = time.Minute
 )
 
 // errWaiting says that a removal has to let something else happen first:
@@ -65,8 +67,12 @@ func (c *Courier) abandon(e entity, unanswered *time.Time, err error) {
 	}
 }
 
-// refused tells whether Neutron said no: then there is nothing to look for.
+// refused tells whether Neutron said no, or was not asked: then there is
+// nothing to look for.
 func refused(err error) bool {
+	if errors.Is(err, ErrAway) {
+		return true
+	}
 	switch KindOf(err) {
 	case Conflict, Exhausted, Invalid, NotFound, Unauthorized:
 		return true
@@ -116,29 +122,47 @@ func (c *Courier) removal(e entity) {
 		if c.stopped.Err() != nil {
 			return
 		}
+		away := errors.Is(err, ErrAway)
 		if !errors.Is(err, errWaiting) {
 			c.mu.Lock()
 			c.removing[l] = err.Error()
 			c.mu.Unlock()
+		}
+		if !errors.Is(err, errWaiting) && !away { // that is for one to tell, not for each
 			kind, id := e.key()
 			c.log.Warn("removal will be tried again", "kind", kind, "intent", id, slog.Duration("after", wait), "err", err)
 		}
-		if !c.pause(wait/2+rand.N(wait), l.poke) {
+		pause := wait/2 + rand.N(wait)
+		if away {
+			pause, wait = awayRetry, firstRetry
+		}
+		if !c.pause(pause, l.poke) {
 			return
 		}
+	}
+}
+
+// Resume has all that waits for the cloud, or to try it again, go on now: it
+// answers again. Removals go through cloudSlots, however many there are.
+func (c *Courier) Resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.removing {
+		l.wake()
+	}
+	for a := range c.exposers {
+		c.pokeExposer(a)
 	}
 }
 
 func (c *Courier) tryRemoval(e entity) error {
 	e.base().op.Lock()
 	defer e.base().op.Unlock()
-	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
-	defer cancel()
 	if a, ok := e.(*attachment); ok {
-		if err := c.resolveAttachment(ctx, a); err != nil {
+		if err := c.resolveAttachment(a); err != nil {
 			return err
 		}
-		if err := c.eraseLinks(ctx, a); err != nil {
+		if err := c.eraseLinks(a); err != nil {
 			return err
 		}
 	}
@@ -146,6 +170,8 @@ func (c *Courier) tryRemoval(e entity) error {
 		return err
 	}
 	defer func() { <-c.cloudSlots }()
+	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout) // from here on: the turn may be long in coming
+	defer cancel()
 	switch e := e.(type) {
 	case *attachment:
 		return c.eraseAttachment(ctx, e)
@@ -169,9 +195,11 @@ func take(ctx context.Context, slots chan struct{}) error {
 }
 
 // wake lets a removal that is waiting try at once.
-func wake(e entity) {
+func wake(e entity) { e.base().wake() }
+
+func (l *life) wake() {
 	select {
-	case e.base().poke <- struct{}{}:
+	case l.poke <- struct{}{}:
 	default:
 	}
 }
@@ -278,15 +306,17 @@ func (r attachmentRecord) holds(wish []FixedIP, mac MAC) bool {
 }
 
 // eraseLinks takes an attachment's link and binding away, once.
-func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
+func (c *Courier) eraseLinks(a *attachment) error {
 	r := c.snapshot(a)
 	if !r.Linked || r.Port == "" {
 		return nil
 	}
-	if err := take(ctx, c.kernelSlots); err != nil {
+	if err := take(c.stopped, c.kernelSlots); err != nil {
 		return err
 	}
 	defer func() { <-c.kernelSlots }()
+	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
+	defer cancel()
 	p := c.plugOf(r)
 	if r.Inherited {
 		if err := c.Linker.Adopt(ctx, p.HostEnd, c.mark(r.Intent).String()); err != nil {

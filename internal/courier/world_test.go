@@ -310,6 +310,7 @@ type breaker struct {
 	nth   int      // 0: none
 	dead  bool
 	away  bool // Neutron does not answer
+	known bool // and that is known
 	breakage
 
 	called map[string]int           // how often, by name
@@ -361,6 +362,9 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	failure := &courier.Error{Kind: b.kind, Op: what, Public: "broken for the test"}
 	if b.away {
 		failure.Kind = courier.Unavailable
+	}
+	if b.away && b.known {
+		failure.Err = courier.ErrAway
 	}
 	b.mu.Unlock()
 	time.Sleep(hold)

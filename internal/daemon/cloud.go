@@ -81,6 +81,8 @@ func (d *daemon) followCloud(ctx context.Context, why error) {
 			return
 		}
 	}
+	d.cloudIsBack()
+	d.running.Go(func() { d.neutron.Watch(ctx, d.cloudIsBack) })
 	for {
 		select {
 		case <-d.opt.Reload:
@@ -89,6 +91,25 @@ func (d *daemon) followCloud(ctx context.Context, why error) {
 			return
 		}
 	}
+}
+
+// cloudIsBack has go on what waits for the cloud, which answers for the first
+// time, or again.
+func (d *daemon) cloudIsBack() {
+	select {
+	case <-d.opened: // the courier is there
+		d.courier.Resume()
+	case <-d.background.Done():
+	}
+}
+
+// neutronHealth tells why Neutron is of no use now. An outage is told without
+// asking once more.
+func (d *daemon) neutronHealth(ctx context.Context) error {
+	if o := d.neutron.Outage(); o != nil {
+		return o
+	}
+	return d.probe.result(ctx)
 }
 
 // renewCloud reads the credentials again and asks for a new token.

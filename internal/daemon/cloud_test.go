@@ -183,3 +183,43 @@ func TestStopWhileTheCloudIsLookedFor(t *testing.T) {
 		t.Errorf("it said %s", out)
 	}
 }
+
+// TestCloudGoesAndComesBack: a cloud that does not answer is a condition, and
+// costs nobody more than a moment; what was removed meanwhile is so when it is back.
+func TestCloudGoesAndComesBack(t *testing.T) {
+	h := newHost(t)
+	k := h.serveKeystone("s3cret")
+	h.useClouds("s3cret")
+	p := h.start()
+	pool := p.call("IpamDriver.RequestPool", object{"Pool": "10.99.0.0/24"})
+	k.down.Store(true)
+	h.within(10*time.Second, "the outage is noticed", func() error {
+		code, body := p.get("/readyz")
+		if code != http.StatusServiceUnavailable || !strings.HasPrefix(body, "neutron: not answering since ") || !strings.Contains(body, ", next try in ") {
+			return fmt.Errorf("readyz: %d %s", code, body)
+		}
+		return nil
+	})
+	start := time.Now()
+	_, err := p.try("IpamDriver.RequestPool", object{"Pool": "10.98.0.0/24"})
+	if err == nil || !strings.Contains(err.Error(), "cannot make an address pool of 10.98.0.0/24: Neutron: not answering since ") ||
+		strings.Contains(err.Error(), "\n") || time.Since(start) > time.Second {
+		t.Errorf("RequestPool: %v after %v", err, time.Since(start))
+	}
+	start = time.Now()
+	p.call("IpamDriver.ReleasePool", object{"PoolID": pool["PoolID"]})
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("ReleasePool took %v", took)
+	}
+	k.down.Store(false)
+	h.within(20*time.Second, "all is settled", func() error {
+		if code, body := p.get("/readyz"); code != http.StatusOK {
+			return errors.New(body)
+		}
+		if s := p.status().Courier; s.Pending > 0 || len(s.Pools) > 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	p.stop()
+}

@@ -46,6 +46,7 @@ type daemon struct {
 	kind    string // of Neutron: "embedded" or "real"
 	api     http.Handler
 	courier *courier.Courier
+	opened  chan struct{} // closed when the courier has started
 	parts   []*part
 	probe   *probe
 	socket  *socket // Docker's
@@ -65,7 +66,7 @@ type closer struct {
 // Run serves container engines until ctx ends, then answers what is in flight,
 // and returns nil. It returns an error when it can't start, or can't go on.
 func Run(ctx context.Context, cfg config.Config, o Options) error {
-	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now()}
+	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now(), opened: make(chan struct{})}
 	d.background, d.halt = context.WithCancel(context.WithoutCancel(ctx))
 	defer d.halt()
 	defer d.close()
@@ -115,7 +116,11 @@ func (d *daemon) open(ctx context.Context) error {
 			Log:                d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
-	return d.courier.Start(ctx)
+	if err := d.courier.Start(ctx); err != nil {
+		return err
+	}
+	close(d.opened)
+	return nil
 }
 
 // bridgeLinger is longer than a container takes to start again.

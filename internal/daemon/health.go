@@ -24,7 +24,7 @@ func conditionOf(name string, err error) Condition {
 // conditions tells how Kuryr fares now.
 func (d *daemon) conditions(ctx context.Context) []Condition {
 	all := []Condition{
-		conditionOf("neutron", d.probe.result(ctx)),
+		conditionOf("neutron", d.neutronHealth(ctx)),
 		conditionOf("journal", d.journal.Err()),
 		conditionOf("docker socket", d.socket.check()),
 	}

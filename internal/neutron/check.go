@@ -52,9 +52,10 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func notReady(why error) error {
 	e := &courier.Error{Kind: courier.Unavailable, Op: "reach", Subject: "not ready yet", Public: "Neutron was not reached so far",
-		Hint: "kuryr status shows when it is", Err: why}
+		Hint: "kuryr status shows when it is", Err: courier.ErrAway}
 	var cause *courier.Error
 	if errors.As(why, &cause) {
+		e.Err = fmt.Errorf("%w: %w", courier.ErrAway, why)
 		e.Public, e.Hint = cause.Public, cause.Hint
 		if cause.Op != opUse {
 			e.Public = cause.Subject + ": " + cause.Public

@@ -29,8 +29,10 @@ type Options struct {
 type Client struct {
 	api      *gophercloud.ServiceClient
 	checking *gophercloud.ServiceClient // of Check, which needs no open gate
+	probing  *gophercloud.ServiceClient // of Watch, likewise, and asks once
 	session  *session                   // nil: there is no cloud
 	gate     *gate                      // nil likewise
+	breaker  *breaker                   // nil likewise
 	endpoint string                     // without a cloud
 	// project returns the ID of the project that Kuryr works for, or "" where
 	// nobody authenticates: then all is ours.
@@ -52,8 +54,10 @@ func New(o Options) (*Client, error) {
 	if transport == nil {
 		transport = newTransport()
 	}
+	retries := newBudget()
+	way := &meter{next: &wire{next: transport, log: o.Log, server: "neutron"}, breaker: newBreaker(o.Log), budget: retries}
 	return &Client{
-		api:      newService(base, newHTTPClient(&wire{next: transport, log: o.Log, server: "neutron"}, 0)),
+		api:      newService(base, newHTTPClient(way, 0), retries),
 		endpoint: base,
 		project:  func() string { return "" },
 	}, nil
@@ -67,8 +71,10 @@ func newCloudClient(o Options) (*Client, error) {
 	if o.Transport != nil {
 		way = o.Transport
 	}
-	s := &session{source: o.Cloud, trust: t, log: o.Log, warned: map[string]bool{},
-		keys: &keystone{transport: &wire{next: way, log: o.Log, server: "keystone"}, log: o.Log}}
+	away, retries := newBreaker(o.Log), newBudget()
+	s := &session{source: o.Cloud, trust: t, log: o.Log, warned: map[string]bool{}}
+	s.keys = &keystone{log: o.Log, retries: retries,
+		transport: &meter{next: &wire{next: way, log: o.Log, server: "keystone"}, breaker: away, budget: retries, keystone: true}}
 	cloud, err := s.read()
 	if err != nil {
 		return nil, err
@@ -79,19 +85,25 @@ func newCloudClient(o Options) (*Client, error) {
 	if _, err := t.use(cloud.tlsFiles()); err != nil {
 		return nil, err
 	}
-	s.next = newLimit(&wire{next: way, log: o.Log, server: "neutron"}, cloud.MaxRequests)
-	g := &gate{next: s}
+	s.next = newLimit(&meter{next: &wire{next: way, log: o.Log, server: "neutron"}, breaker: away, budget: retries}, cloud.MaxRequests)
+	g := &gate{next: &door{next: s, breaker: away}}
 	return &Client{
-		api:      newService(sessionBase, newHTTPClient(g, cloud.Timeout)),
-		checking: newService(sessionBase, newHTTPClient(s, cloud.Timeout)),
+		api:      newService(sessionBase, newHTTPClient(g, cloud.Timeout), retries),
+		checking: newService(sessionBase, newHTTPClient(s, cloud.Timeout), retries),
+		probing:  newService(sessionBase, newHTTPClient(s, cloud.Timeout), nil),
 		session:  s,
 		gate:     g,
+		breaker:  away,
 		project:  s.project,
 	}, nil
 }
 
-func newService(base string, client http.Client) *gophercloud.ServiceClient {
-	provider := &gophercloud.ProviderClient{HTTPClient: client, RetryFunc: retry}
+// newService returns what gophercloud needs. Without retries each request is made once.
+func newService(base string, client http.Client, retries *budget) *gophercloud.ServiceClient {
+	provider := &gophercloud.ProviderClient{HTTPClient: client}
+	if retries != nil {
+		provider.RetryFunc = retries.retry
+	}
 	provider.UserAgent.Prepend("kuryr")
 	provider.UseTokenLock()
 	return &gophercloud.ServiceClient{ProviderClient: provider, Endpoint: base, Type: "network"}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -412,50 +413,113 @@ func TestNonsenseIsRefused(t *testing.T) {
 	}
 }
 
-func TestReadsAreRepeatedAndNothingElse(t *testing.T) {
+// TestWhatIsRepeated: reads, and writes that are the same twice, where nobody
+// answered; nothing else.
+func TestWhatIsRepeated(t *testing.T) {
 	fault := errors.New("connection reset by test")
+	seven := 7
+	calls := map[string]func(context.Context, *neutron.Client) error{
+		"read": func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.PortsByMark(ctx, courier.Mark{})
+			return err
+		},
+		"delete": func(ctx context.Context, c *neutron.Client) error { return c.DeletePort(ctx, portID) },
+		"tag": func(ctx context.Context, c *neutron.Client) error {
+			return c.Tag(ctx, courier.Resource{Kind: courier.PortResource, ID: string(portID)}, "t")
+		},
+		"create": func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.CreatePort(ctx, courier.PortSpec{Network: "f3fec963-cd68-4b59-81c2-1c6806159461"})
+			return err
+		},
+		"update at a revision": func(ctx context.Context, c *neutron.Client) error {
+			_, err := c.UpdatePort(ctx, portID, courier.PortUpdate{Revision: &seven})
+			return err
+		},
+	}
 	for _, tt := range []struct {
 		name string
 		fail func(http.ResponseWriter)
-		want int32 // requests for a read
+		want int32 // requests for what may be repeated
 	}{
+		{"502", func(w http.ResponseWriter) { w.WriteHeader(502) }, 3},
 		{"503", func(w http.ResponseWriter) { w.WriteHeader(503) }, 3},
+		{"504", func(w http.ResponseWriter) { w.WriteHeader(504) }, 3},
 		{"429", func(w http.ResponseWriter) { w.WriteHeader(429) }, 3},
 		{"no answer", nil, 3},
 		{"cut answer", func(w http.ResponseWriter) { io.WriteString(w, `{"ports":[`) }, 3},
 		{"500", func(w http.ResponseWriter) { w.WriteHeader(500) }, 1},
 		{"nonsense", func(w http.ResponseWriter) { io.WriteString(w, `x`) }, 1},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var requests atomic.Int32
-			h := neutron.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				if requests.Load() < 3 {
-					tt.fail(w)
-					return
+		for name, call := range calls {
+			harmless := name == "read" || name == "delete" || name == "tag"
+			if tt.name == "cut answer" && name != "read" {
+				continue // no other wants more than the status
+			}
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				var requests atomic.Int32
+				h := neutron.InProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					switch {
+					case requests.Load() < 3:
+						tt.fail(w)
+					case r.Method == http.MethodDelete:
+						w.WriteHeader(http.StatusNoContent)
+					case r.Method == http.MethodPut:
+						w.WriteHeader(http.StatusCreated)
+					default:
+						io.WriteString(w, `{"ports":[]}`)
+					}
+				}))
+				c := newClient(t, neutron.Options{Endpoint: "http://neutron.example", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					if requests.Add(1) < 3 && tt.fail == nil {
+						return nil, fault
+					}
+					return h.RoundTrip(r)
+				})})
+				want := int32(1)
+				if harmless {
+					want = tt.want
 				}
-				io.WriteString(w, `{"ports":[]}`)
-			}))
-			c := newClient(t, neutron.Options{Endpoint: "http://neutron.example", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				if requests.Add(1) < 3 && tt.fail == nil {
-					return nil, fault
+				err := call(t.Context(), c)
+				if requests.Load() != want || (err == nil) != (want == 3) {
+					t.Errorf("%d requests, want %d: %v", requests.Load(), want, err)
 				}
-				return h.RoundTrip(r)
-			})})
-			_, err := c.PortsByMark(t.Context(), courier.Mark{})
-			if requests.Load() != tt.want || (err == nil) != (tt.want == 3) {
-				t.Errorf("read: %d requests, %v", requests.Load(), err)
-			}
-			requests.Store(0)
-			_, err = c.CreatePort(t.Context(), courier.PortSpec{Network: "f3fec963-cd68-4b59-81c2-1c6806159461"})
-			if requests.Load() != 1 || courier.KindOf(err) != courier.Unavailable {
-				t.Errorf("create: %d requests, %v (%v)", requests.Load(), err, courier.KindOf(err))
-			}
-			requests.Store(0)
-			if err := c.DeletePort(t.Context(), portID); requests.Load() != 1 || err == nil {
-				t.Errorf("delete: %d requests, %v", requests.Load(), err)
-			}
-		})
+			})
+		}
 	}
+}
+
+// TestRetriesAreFew: what an ill cloud is asked beyond the calls themselves is bounded.
+func TestRetriesAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int32
+		var well atomic.Bool
+		c := client(t, func(w http.ResponseWriter, _ *http.Request) {
+			if requests.Add(1); !well.Load() {
+				w.WriteHeader(503)
+				return
+			}
+			io.WriteString(w, `{"networks":[]}`)
+		})
+		const calls = 100
+		for range calls {
+			c.Ping(t.Context())
+		}
+		if n := requests.Load(); n != calls+10 {
+			t.Errorf("%d calls were %d requests, want %d", calls, n, calls+10)
+		}
+		well.Store(true)
+		for range 25 { // they earn two retries
+			if err := c.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		well.Store(false)
+		requests.Store(0)
+		c.Ping(t.Context())
+		if n := requests.Load(); n != 3 {
+			t.Errorf("a call was %d requests, want 3", n)
+		}
+	})
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -20,6 +20,7 @@ import (
 // keystone asks a cloud's Keystone for tokens.
 type keystone struct {
 	transport http.RoundTripper
+	retries   *budget
 	log       *slog.Logger
 }
 
@@ -44,7 +45,7 @@ func (k *keystone) ask(ctx context.Context, l login) (*grant, error) {
 	}
 	api := &gophercloud.ServiceClient{Endpoint: l.keystone, Type: "identity", ProviderClient: &gophercloud.ProviderClient{
 		HTTPClient: newHTTPClient(k.transport, l.cloud.Timeout),
-		RetryFunc:  retryAny,
+		RetryFunc:  k.retries.retryAny,
 	}}
 	api.UserAgent.Prepend("kuryr")
 	text, t, err := l.token(ctx, api)

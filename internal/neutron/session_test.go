@@ -381,8 +381,9 @@ func TestRetryAfter(t *testing.T) {
 						w.WriteHeader(tt.status)
 						return
 					}
-					if r.Method == http.MethodDelete {
-						w.WriteHeader(http.StatusNoContent)
+					if r.Method == http.MethodPost {
+						w.WriteHeader(http.StatusCreated)
+						w.Write([]byte(`{"port_forwarding":{"id":"` + string(portID) + `"}}`))
 						return
 					}
 					w.Write([]byte(`{"networks":[]}`))
@@ -398,7 +399,7 @@ func TestRetryAfter(t *testing.T) {
 				if tt.write {
 					requests = 0
 					start = time.Now()
-					err = c.DeletePort(ctx, portID)
+					err = c.CreatePortForwarding(ctx, courier.FloatingIPID(portID), courier.PortForwardingSpec{Port: portID})
 				}
 				took := time.Since(start)
 				if (err != nil) != tt.fails || took < tt.want || took > tt.want+time.Second || tt.fails && took > 0 {
