@@ -142,6 +142,7 @@ var effectful = []string{
 var harmless = map[string]string{
 	"journal.open":                         "removes a file that was never in place",
 	"journal.cutTail":                      "puts the file's end back where it was",
+	"journal.prune":                        "removes damaged files, of which nobody reads so many",
 	"journal.lock":                         "notes its PID in a file that nobody reads but for a message",
 	"link.ports":                           "asks",
 	"binding.ask":                          "asks",

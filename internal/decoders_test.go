@@ -27,6 +27,7 @@ var fuzzed = map[string]string{
 	"embedded/store/table.go":    "FuzzImport",
 	"journal/file.go":            "FuzzRecover",
 	"journal/frame.go":           "FuzzRecover",
+	"journal/salvage.go":         "FuzzSalvage",
 	"neutron/cloudsyaml.go":      "FuzzClouds",
 	"neutron/errors.go":          "FuzzAnswers",
 	"neutron/list.go":            "FuzzAnswers",
@@ -38,6 +39,7 @@ var fuzzed = map[string]string{
 // trusted names the files that decode what is our own, and why it is.
 var trusted = map[string]string{
 	"cli/show.go":                  "the answers of our own daemon, on a socket that only root may make",
+	"courier/lost.go":              "records of the journal, whose frames have a sum",
 	"courier/recover.go":           "records of the journal, whose frames have a sum",
 	"embedded/dataplane/filter.go": "elements of our own table's set, from the kernel",
 }

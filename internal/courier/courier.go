@@ -56,6 +56,7 @@ type Courier struct {
 	exposers    map[*attachment]*exposer // those at work
 	unguarded   map[NetworkID]bool       // networks that the log has told to be without port security
 	removing    map[*life]string         // the last error of each removal under way, "" before there is one
+	losses      map[string]Loss          // of the journal, by the entry's ID
 	poolsMoved  chan struct{}            // closed and replaced when a pool is claimed or released
 	departed    chan struct{}            // closed and replaced when an attachment is gone
 	// releases are what Detach gave up and the engine has still to release
@@ -111,6 +112,7 @@ func New(n Needs, o Options) *Courier {
 		exposers:    map[*attachment]*exposer{},
 		unguarded:   map[NetworkID]bool{},
 		removing:    map[*life]string{},
+		losses:      map[string]Loss{},
 		poolsMoved:  make(chan struct{}),
 		departed:    make(chan struct{}),
 		releases:    map[heldAddress]time.Time{},

@@ -3,7 +3,6 @@ package courier
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 )
 
@@ -32,10 +31,15 @@ func (c *Courier) Start(ctx context.Context) error {
 	for _, e := range entries {
 		if err := c.load(e); err != nil {
 			c.mu.Unlock()
-			return &Error{Kind: Internal, Op: "read the journal", Subject: e.Kind + " " + e.ID, Err: err,
-				Hint: "it was written by another version, or damaged; move the state directory away to start afresh"}
+			return &Error{Kind: KindOf(err), Op: "read the journal's", Subject: e.Kind + " " + e.ID, Public: publicOf(err), Err: err,
+				Hint: "start the Kuryr that wrote it, or give this one another state directory"}
 		}
 	}
+	c.mu.Unlock()
+	if err := c.noteLosses(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
 	doomed, halfDone := c.toRemove()
 	var closed []*attachment
 	for _, a := range c.attachments {
@@ -93,8 +97,11 @@ func (c *Courier) load(e Entry) error {
 		}
 		g.touched = time.Now()
 		c.exposed[g.rec.Intent] = g
+	case KindLoss:
+		return c.loadLoss(e)
 	default:
-		return fmt.Errorf("unknown kind of entry %q", e.Kind)
+		// It stands for something outside, of which nothing here takes care.
+		return &Error{Kind: Unsupported, Op: "use it", Public: "a newer Kuryr wrote it"}
 	}
 	return nil
 }
@@ -112,6 +119,7 @@ func (c *Courier) toRemove() (doomed, halfDone []entity) {
 		}
 	}
 	now := time.Now()
+	lossy := len(c.losses) > 0 // a network's record may be what was lost
 	for _, n := range c.networks {
 		if n.rec.State != ready {
 			n.rec.Unanswered = now
@@ -121,7 +129,7 @@ func (c *Courier) toRemove() (doomed, halfDone []entity) {
 	for _, a := range c.attachments {
 		n := c.networks[a.rec.Network]
 		settled := a.rec.State == reserved || a.rec.State == attached
-		if settled && n != nil && n.rec.State == ready {
+		if settled && (n == nil && lossy || n != nil && n.rec.State == ready) {
 			continue
 		}
 		a.rec.Unanswered = now
@@ -129,6 +137,7 @@ func (c *Courier) toRemove() (doomed, halfDone []entity) {
 	}
 	for _, p := range c.pools {
 		_, used := c.networks[p.rec.Network]
+		used = used || lossy && p.rec.Network != ""
 		if !used {
 			p.rec.unclaim()
 		}

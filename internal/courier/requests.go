@@ -139,4 +139,6 @@ type Status struct {
 	ExposeError string `json:"expose_error,omitempty"`
 	// Unguarded counts attachments with exposed ports, but no port security.
 	Unguarded int `json:"exposed_without_port_security,omitempty"`
+	// Losses are those of a damaged journal that have not been made good yet.
+	Losses []Loss `json:"journal_losses,omitempty"`
 }

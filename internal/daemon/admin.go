@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kuryr/internal/courier"
+	"kuryr/internal/journal"
 )
 
 // Status is what the admin API tells at /v1/status.
@@ -17,6 +18,7 @@ type Status struct {
 	Neutron   NeutronStatus  `json:"neutron"`
 	Health    []Condition    `json:"health"`
 	Notices   []string       `json:"notices"`
+	Journal   journal.Size   `json:"journal"`
 	Courier   courier.Status `json:"courier"`
 }
 
@@ -64,6 +66,7 @@ func (d *daemon) status(w http.ResponseWriter, r *http.Request) {
 		StartedAt: d.started,
 		Neutron:   NeutronStatus{Kind: d.kind},
 		Health:    d.conditions(r.Context()),
+		Journal:   d.journal.Size(),
 		Courier:   d.courier.Status(),
 	}
 	switch {

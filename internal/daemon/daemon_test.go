@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kuryr/internal/courier"
 	"kuryr/internal/embedded"
 	"kuryr/internal/journal"
 )
@@ -442,10 +443,18 @@ func TestStartFailsClearly(t *testing.T) {
 		{"state directory is a file", func(h *host) {
 			os.WriteFile(h.cfg.StateDir, nil, 0o600)
 		}, "error: cannot make the state directory DIR/state: not a directory\n"},
-		{"journal of another kind", func(h *host) {
+		{"journal of a newer Kuryr", func(h *host) {
 			os.MkdirAll(filepath.Join(h.cfg.StateDir, "journal"), 0o700)
-			os.WriteFile(filepath.Join(h.cfg.StateDir, "journal", "entries"), []byte("hello"), 0o600)
-		}, "error: cannot open the journal DIR/state/journal/entries: it is not a journal of Kuryr's\n"},
+			j, err := journal.Open(filepath.Join(h.cfg.StateDir, "journal", "entries"), journal.Options{Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			defer j.Close()
+			if err := j.Write(h.t.Context(), courier.Entry{Kind: "zone", ID: "1", Data: []byte("{}")}); err != nil {
+				h.t.Fatal(err)
+			}
+		}, "error: cannot read the journal's zone 1: a newer Kuryr wrote it\n" +
+			"hint: start the Kuryr that wrote it, or give this one another state directory\n"},
 		{"socket is a file", func(h *host) {
 			os.MkdirAll(filepath.Dir(h.cfg.DockerSocket), 0o755)
 			os.WriteFile(h.cfg.DockerSocket, nil, 0o600)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -27,6 +28,9 @@ func TestNotices(t *testing.T) {
 			"ports of 2 endpoints are not opened, or closed, yet: cannot open ports tcp/80: Quota exceeded"}},
 		{"removals", "real", courier.Status{Pending: 1, LastError: "cannot delete port: no answer"}, []string{
 			"1 removal is being tried again: cannot delete port: no answer"}},
+		{"losses", "real", courier.Status{Losses: []courier.Loss{{At: time.Unix(1e9, 0), What: "it is damaged at offset 7", File: "/x"}}}, []string{
+			"the journal was found damaged on 2001-09-09 01:46:40 UTC: it is damaged at offset 7. " +
+				"What it lost is looked for in Neutron and the kernel; the damaged file is /x"}},
 	} {
 		s := Status{Neutron: NeutronStatus{Kind: tt.kind}, Courier: tt.status}
 		if d := cmp.Diff(tt.want, s.notices()); d != "" {

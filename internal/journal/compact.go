@@ -48,10 +48,10 @@ func (j *Journal) repair() error {
 // rewrite puts a new file with the live entries in place of the old one. Both
 // mutexes are held, or the journal is not yet shared.
 func (j *Journal) rewrite() error {
-	h := header{salt: newSalt()}
+	h := header{version: version, salt: newSalt()}
 	content := make([]byte, headerSize)
 	for _, part := range parts(j.snapshot()) {
-		content = append(content, encodeFrame(h.salt, 0, part)...)
+		content = append(content, encodeFrame(h.seed(), 0, part)...)
 	}
 	tail := int64(len(content))
 	h.initial = tail
@@ -63,7 +63,7 @@ func (j *Journal) rewrite() error {
 	if j.f != nil {
 		j.f.Close()
 	}
-	j.f, j.salt, j.tail, j.synced, j.allocated = f, h.salt, tail, tail, allocated
+	j.f, j.seed, j.tail, j.synced, j.allocated = f, h.seed(), tail, tail, allocated
 	j.damage = err
 	j.compactAt = max(j.o.MinGarbage, j.liveBytes)
 	for _, c := range j.pending {

@@ -5,8 +5,9 @@
 //
 // # The file
 //
-// A header names the format, its version and a random salt. Frames follow, one
-// for each Write or Note, so that a call's entries are kept all or none:
+// A header names the format, its version and a random salt; every version has
+// it, with its own sum. Frames follow, one for each Write or Note, so that a
+// call's entries are kept all or none:
 //
 //	magic   4 bytes  "KFRM"
 //	length  4 bytes  of the payload
@@ -24,8 +25,19 @@
 // What follows the last good frame is cut off when it was never known to be on
 // the disk: a frame cut short by a kill or a loss of power, or later frames of
 // which the disk kept only some. A bad frame that a later, good one says was
-// on the disk is damage: Open refuses the file, and says where it is and what
-// could still be read.
+// on the disk is damage, and so is a header that can't be read.
+//
+// A damaged file is kept under another name, and a new one takes its place with
+// all that could be read before and after the damage, and an entry that tells of
+// the loss. What was written in a lost frame is missing then, and what was
+// forgotten in one is back: whoever reads the entries has to ask the outside.
+//
+// # Versions
+//
+// A file of an older version is read by the reader of that version, and written
+// anew at once. One of a newer version is refused, and left as it is.
+//
+// # Its size
 //
 // When most of the file is garbage it is rewritten into a new one that replaces
 // it by rename; at every instant one whole file is in place.

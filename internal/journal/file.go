@@ -27,8 +27,10 @@ const (
 var fileMagic = [8]byte{'K', 'U', 'R', 'Y', 'R', 'J', 'N', 'L'}
 
 // header is the head of a file: magic, version, salt, the size of the content
-// that it was made with, and the CRC-32C of all these.
+// that it was made with, and the CRC-32C of all these. Every format has it, so
+// that a newer one can be told from a damaged one.
 type header struct {
+	version uint32
 	salt    [8]byte
 	initial int64 // all before this offset was on the disk when the file came into place
 }
@@ -36,28 +38,31 @@ type header struct {
 func (h header) encode() []byte {
 	b := make([]byte, headerSize)
 	copy(b, fileMagic[:])
-	binary.LittleEndian.PutUint32(b[8:], version)
+	binary.LittleEndian.PutUint32(b[8:], h.version)
 	copy(b[12:], h.salt[:])
 	binary.LittleEndian.PutUint64(b[20:], uint64(h.initial))
 	binary.LittleEndian.PutUint32(b[28:], crc32.Checksum(b[:28], crcTable()))
 	return b
 }
 
+// seed is what the sums of the file's frames start from.
+func (h header) seed() uint32 { return crc32.Checksum(h.salt[:], crcTable()) }
+
+// damaged is why a file can't be read as it should be. What is left in it can
+// be salvaged.
+type damaged struct{ what string }
+
+func (d *damaged) Error() string { return d.what }
+
 // decodeHeader reads the head of the file that starts with b.
 func decodeHeader(b []byte) (h header, err error) {
 	if len(b) < headerSize || !bytes.Equal(b[:8], fileMagic[:]) {
-		return h, &courier.Error{Public: "it is not a journal of Kuryr's",
-			Hint: "give Kuryr a state directory of its own"}
-	}
-	// The version comes before the sum: a newer format may place that elsewhere.
-	if v := binary.LittleEndian.Uint32(b[8:]); v > version {
-		return h, &courier.Error{Kind: courier.Unsupported,
-			Public: fmt.Sprintf("a newer Kuryr wrote it (format %d; this one reads up to %d)", v, version),
-			Hint:   "start the newer Kuryr, or give this one another state directory"}
+		return h, &damaged{"it does not start as a journal of Kuryr's does"}
 	}
 	if binary.LittleEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], crcTable()) {
-		return h, &courier.Error{Public: "its header is damaged", Hint: damagedHint}
+		return h, &damaged{"its header is damaged"}
 	}
+	h.version = binary.LittleEndian.Uint32(b[8:])
 	copy(h.salt[:], b[12:])
 	h.initial = int64(binary.LittleEndian.Uint64(b[20:]))
 	return h, nil

@@ -31,28 +31,24 @@ type frame struct {
 func crcTable() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // encodeFrame returns the bytes of a frame with these entries.
-func encodeFrame(salt [8]byte, synced int64, entries []courier.Entry) []byte {
+func encodeFrame(seed uint32, synced int64, entries []courier.Entry) []byte {
 	b := make([]byte, frameHeaderSize, frameHeaderSize+payloadSize(entries))
 	b = appendPayload(b, entries)
 	copy(b, frameMagic[:])
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-frameHeaderSize))
 	binary.LittleEndian.PutUint64(b[8:], uint64(synced))
-	binary.LittleEndian.PutUint32(b[16:], frameSum(salt, b))
+	binary.LittleEndian.PutUint32(b[16:], frameSum(seed, b))
 	return b
 }
 
 // decodeFrame reads the frame at the start of b, which may be followed by
 // anything.
-func decodeFrame(salt [8]byte, b []byte) (frame, error) {
-	if len(b) < frameHeaderSize || !bytes.Equal(b[:4], frameMagic[:]) {
+func decodeFrame(seed uint32, b []byte) (frame, error) {
+	b, ok := cutFrame(b)
+	if !ok {
 		return frame{}, errBadFrame
 	}
-	n := binary.LittleEndian.Uint32(b[4:])
-	if n > maxPayload || int64(n) > int64(len(b)-frameHeaderSize) {
-		return frame{}, errBadFrame
-	}
-	b = b[:frameHeaderSize+int(n)]
-	if binary.LittleEndian.Uint32(b[16:]) != frameSum(salt, b) {
+	if binary.LittleEndian.Uint32(b[16:]) != frameSum(seed, b) {
 		return frame{}, errBadFrame
 	}
 	entries, err := parsePayload(b[frameHeaderSize:])
@@ -66,13 +62,25 @@ func decodeFrame(salt [8]byte, b []byte) (frame, error) {
 	}, nil
 }
 
-// frameSum is over all of a frame but the sum itself. The salt keeps frames of
-// an earlier file, which the disk's blocks may still hold, from being taken for
-// this one's.
-func frameSum(salt [8]byte, b []byte) uint32 {
+// cutFrame returns as many of b's bytes as the frame at its start says that it
+// has, whatever its sum is.
+func cutFrame(b []byte) ([]byte, bool) {
+	if len(b) < frameHeaderSize || !bytes.Equal(b[:4], frameMagic[:]) {
+		return nil, false
+	}
+	n := binary.LittleEndian.Uint32(b[4:])
+	if n > maxPayload || int64(n) > int64(len(b)-frameHeaderSize) {
+		return nil, false
+	}
+	return b[:frameHeaderSize+int(n)], true
+}
+
+// frameSum is over the file's salt, of which seed is the sum, and all of a frame
+// but the sum itself. The salt keeps frames of an earlier file, which the
+// disk's blocks may still hold, from being taken for this one's.
+func frameSum(seed uint32, b []byte) uint32 {
 	t := crcTable()
-	sum := crc32.Update(0, t, salt[:])
-	sum = crc32.Update(sum, t, b[:16])
+	sum := crc32.Update(seed, t, b[:16])
 	return crc32.Update(sum, t, b[frameHeaderSize:])
 }
 

@@ -34,9 +34,10 @@ const (
 
 // Journal is an open journal. Its methods may be called concurrently.
 type Journal struct {
-	path string
-	o    Options
-	lock *os.File
+	path    string
+	o       Options
+	lock    *os.File
+	formats map[uint32]reader
 
 	// syncMu is held during an fdatasync, and while the file is replaced; whoever
 	// waits for it most often finds that its frame has been synced meanwhile.
@@ -47,10 +48,10 @@ type Journal struct {
 	// either is enough to use it.
 	mu        sync.Mutex
 	f         *os.File // nil: closed
-	salt      [8]byte
-	tail      int64 // where the next frame goes
-	allocated int64 // size of the file
-	synced    int64 // known to be on the disk
+	seed      uint32   // which the sums of the file's frames start from
+	tail      int64    // where the next frame goes
+	allocated int64    // size of the file
+	synced    int64    // known to be on the disk
 	live      map[key]item
 	liveBytes int64 // what the live entries would take in a new file
 	seq       uint64
@@ -76,17 +77,21 @@ type commit struct {
 }
 
 // Open opens the journal at path, or makes it in its directory, which must
-// exist. It fails with kind Conflict while another process has it open, with
-// Unsupported when a newer Kuryr wrote it, and refuses a file that is damaged or
-// not a journal; such files are left as they are.
-func Open(path string, o Options) (*Journal, error) {
+// exist. It fails with kind Conflict while another process has it open, and with
+// Unsupported when a newer Kuryr wrote it; the file is left as it is then. One
+// that is damaged, or no journal, is set aside under another name. What can be
+// read of it is kept, and an entry of kind courier.KindLoss tells of the rest.
+func Open(path string, o Options) (*Journal, error) { return openKnowing(readers(), path, o) }
+
+// openKnowing opens a journal of one of the formats that can be read.
+func openKnowing(formats map[uint32]reader, path string, o Options) (*Journal, error) {
 	if o.Chunk <= 0 {
 		o.Chunk = defaultChunk
 	}
 	if o.MinGarbage <= 0 {
 		o.MinGarbage = defaultMinGarbage
 	}
-	j := &Journal{path: path, o: o, live: map[key]item{}}
+	j := &Journal{path: path, o: o, formats: formats, live: map[key]item{}}
 	var err error
 	if j.lock, err = lock(path); err != nil {
 		return nil, j.fail("lock", err)
@@ -106,38 +111,55 @@ func (j *Journal) open() error {
 	}
 	f, err := os.OpenFile(j.path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := j.rewrite(); err != nil {
-			if j.f != nil {
-				j.f.Close()
-			}
-			return err
-		}
-		return nil
+		return j.begin(j.rewrite)
 	}
 	if err != nil {
 		return err
 	}
-	if err := j.adopt(f); err != nil {
+	if err := j.adopt(f); err != nil || j.f != f {
 		f.Close()
 		return err
 	}
 	return nil
 }
 
+// begin puts the first file of this process in place.
+func (j *Journal) begin(write func() error) error {
+	err := write()
+	if err != nil && j.f != nil {
+		j.f.Close()
+	}
+	return err
+}
+
 // adopt takes over an existing file: reads it, cuts off what a crash left
-// unfinished, and makes sure that all the rest is on the disk.
+// unfinished, and makes sure that all the rest is on the disk. What can't be
+// used further gets a new one in its place.
 func (j *Journal) adopt(f *os.File) error {
 	b, err := readFile(f)
 	if err != nil {
 		return err
 	}
-	r, err := recoverFrames(b)
+	h, r, err := read(j.formats, b)
+	var d *damaged
+	if errors.As(err, &d) {
+		return j.begin(func() error { return j.salvage(b, d) })
+	}
 	if err != nil {
 		return err
+	}
+	for _, fr := range r.frames {
+		j.apply(fr.entries)
 	}
 	if r.torn > 0 {
 		j.o.Log.Warn("journal: cut off a record that a crash left unfinished",
 			observe.Path, j.path, "offset", r.tail, "bytes", r.torn, "records", len(r.frames))
+	}
+	if h.version != version {
+		j.o.Log.Info("journal: brought to the present format", observe.Path, j.path, "from", h.version, "to", version)
+		return j.begin(j.rewrite)
+	}
+	if r.torn > 0 {
 		crash.Before(crash.JournalCut)
 		err := f.Truncate(r.tail)
 		crash.After(crash.JournalCut)
@@ -148,10 +170,7 @@ func (j *Journal) adopt(f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	for _, fr := range r.frames {
-		j.apply(fr.entries)
-	}
-	j.f, j.salt, j.tail, j.synced = f, r.salt, r.tail, r.tail
+	j.f, j.seed, j.tail, j.synced = f, r.seed, r.tail, r.tail
 	j.allocated = int64(len(b))
 	if r.torn > 0 {
 		j.allocated = r.tail
@@ -215,6 +234,22 @@ func (j *Journal) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.lastErr
+}
+
+// Size tells how large a journal is.
+type Size struct {
+	File    int64 `json:"file_bytes"`    // of the file, with what is allocated ahead
+	Used    int64 `json:"used_bytes"`    // of those, up to the last record
+	Live    int64 `json:"live_bytes"`    // of those, what a rewritten file would have
+	Entries int   `json:"entries"`       // that are live
+	Rewrite int64 `json:"rewrite_bytes"` // at how many used bytes the file is rewritten
+}
+
+// Size returns how large the journal is now.
+func (j *Journal) Size() Size {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Size{File: j.allocated, Used: j.tail, Live: j.liveBytes, Entries: len(j.live), Rewrite: headerSize + j.liveBytes + j.compactAt}
 }
 
 // fail makes the courier's error of err, which may already be part of one.

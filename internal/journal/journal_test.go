@@ -11,8 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
 )
@@ -117,41 +120,41 @@ func TestClosedJournal(t *testing.T) {
 	}
 }
 
-func TestFilesThatAreRefused(t *testing.T) {
-	whole := header{initial: headerSize}.encode()
-	newer := slices.Clone(whole)
-	newer[8] = version + 1
-	flipped := slices.Clone(whole)
-	flipped[13] ^= 1
-	for _, tt := range []struct {
-		name    string
-		content []byte
-		kind    courier.Kind
-		want    string
-	}{
-		{"empty", nil, courier.Internal, "it is not a journal of Kuryr's"},
-		{"short", whole[:headerSize-1], courier.Internal, "it is not a journal of Kuryr's"},
-		{"other", []byte(strings.Repeat("[DEFAULT]\n", 10)), courier.Internal, "it is not a journal of Kuryr's"},
-		{"newer", newer, courier.Unsupported, "a newer Kuryr wrote it (format 2; this one reads up to 1)"},
-		{"header", flipped, courier.Internal, "its header is damaged"},
+func TestNewerFormatIsRefused(t *testing.T) {
+	content := header{version: version + 1, initial: headerSize}.encode()
+	path := filepath.Join(t.TempDir(), "journal")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(path, Options{Log: slog.New(slog.DiscardHandler)})
+	want := "cannot open the journal " + path + ": a newer Kuryr wrote it (format 2; this one reads up to 1)"
+	if courier.KindOf(err) != courier.Unsupported || err.Error() != want || courier.HintOf(err) == "" {
+		t.Fatalf("got %v (%v)", err, courier.KindOf(err))
+	}
+	if after, err := os.ReadFile(path); err != nil || !slices.Equal(after, content) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+	if aside := setAsides(path); len(aside) > 0 {
+		t.Errorf("it was set aside: %s", aside)
+	}
+}
+
+// What is no file of its own is not replaced.
+func TestWhatIsNoFileIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	for name, put := range map[string]func(path string) error{
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"link":   func(path string) error { return os.Symlink(filepath.Join(dir, "elsewhere"), path) },
+		"pipe":   func(path string) error { return unix.Mkfifo(path, 0o600) },
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "journal")
-			if err := os.WriteFile(path, tt.content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, err := Open(path, Options{Log: slog.New(slog.DiscardHandler)})
-			if err == nil || courier.KindOf(err) != tt.kind || err.Error() != "cannot open the journal "+path+": "+tt.want {
-				t.Fatalf("got %v (%v)", err, courier.KindOf(err))
-			}
-			if courier.HintOf(err) == "" {
-				t.Error("there is no hint")
-			}
-			after, err := os.ReadFile(path)
-			if err != nil || !slices.Equal(after, tt.content) {
-				t.Errorf("the file was changed (%v)", err)
-			}
-		})
+		path := filepath.Join(dir, name)
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		if j, err := Open(path, Options{Log: slog.New(slog.DiscardHandler)}); err == nil {
+			t.Errorf("%s: it was opened", name)
+			j.Close()
+		}
 	}
 }
 
@@ -235,28 +238,40 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 }
 
+// What a day of a busy host writes: six records for each container that comes
+// and goes, while others stay. The disk is smaller than all that.
 func TestFileStaysBounded(t *testing.T) {
-	j := openAt(t, filepath.Join(t.TempDir(), "journal"), Options{Chunk: 4096, MinGarbage: 32 << 10})
-	for i := range 10 {
-		write(t, j, entry("attachment", fmt.Sprint(i), strings.Repeat("x", 500)))
+	const lives, stay = 100_000, 200
+	dir := smallDisk(t, "6m")
+	j := openAt(t, filepath.Join(dir, "journal"), Options{})
+	record := strings.Repeat("x", 600)
+	for i := range stay {
+		write(t, j, entry("attachment", fmt.Sprint("stays ", i), record))
 	}
-	var largest int64
-	for i := range 2000 {
+	var largest Size
+	for i := range lives {
 		id := fmt.Sprint("passing ", i)
-		write(t, j, entry("attachment", id, strings.Repeat("y", 300)))
-		write(t, j, forgotten("attachment", id))
-		st, err := os.Stat(j.path)
-		if err != nil {
-			t.Fatal(err)
+		for _, put := range []func(context.Context, ...courier.Entry) error{j.Write, j.Note, j.Write, j.Note, j.Write} {
+			if err := put(t.Context(), entry("attachment", id, record)); err != nil {
+				t.Fatalf("life %d: %v", i, err)
+			}
 		}
-		largest = max(largest, st.Size())
+		if err := j.Note(t.Context(), forgotten("attachment", id)); err != nil {
+			t.Fatalf("life %d: %v", i, err)
+		}
+		if s := j.Size(); s.File > largest.File {
+			largest = s
+		}
 	}
-	if largest > 64<<10 {
-		t.Errorf("the file grew to %d bytes for %d live ones", largest, j.liveBytes)
+	// A file is rewritten once there is a megabyte of garbage in it.
+	if bound := largest.Live + defaultMinGarbage + defaultChunk; largest.File > bound {
+		t.Errorf("the file grew to %d bytes, want %d at most", largest.File, bound)
 	}
-	if n := len(load(t, reopen(t, j))); n != 10 {
-		t.Errorf("%d entries, want 10", n)
+	st, err := os.Stat(j.path)
+	if s := j.Size(); err != nil || s.Entries != stay || s.File != st.Size() || s.Used > s.File || s.Live > s.Used {
+		t.Errorf("Size = %+v of a file of %d bytes with %d entries (%v)", s, st.Size(), stay, err)
 	}
+	t.Logf("after %d lives of 6 records each the file had %d bytes at most", lives, largest.File)
 }
 
 func BenchmarkWrite(b *testing.B) {
@@ -278,6 +293,50 @@ func BenchmarkWriteParallel(b *testing.B) {
 			if err := j.Write(b.Context(), e); err != nil {
 				b.Fatal(err)
 			}
+		}
+	})
+}
+
+// What a database would take for the same: a transaction with one record.
+func BenchmarkDatabaseCommit(b *testing.B) {
+	commits(b, func(db *bbolt.DB, f func(*bbolt.Tx) error) error { return db.Update(f) }, 0)
+}
+
+// The same with as many callers as BenchmarkWriteParallel has, whose commits the
+// database shares.
+func BenchmarkDatabaseCommitParallel(b *testing.B) {
+	commits(b, func(db *bbolt.DB, f func(*bbolt.Tx) error) error { return db.Batch(f) }, 16)
+}
+
+func commits(b *testing.B, put func(*bbolt.DB, func(*bbolt.Tx) error) error, parallelism int) {
+	db, err := bbolt.Open(filepath.Join(b.TempDir(), "db"), 0o600, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	db.MaxBatchSize, db.MaxBatchDelay = 2*parallelism, time.Millisecond
+	one := func() {
+		err := put(db, func(tx *bbolt.Tx) error {
+			bucket, err := tx.CreateBucketIfNotExists([]byte("attachment"))
+			if err != nil {
+				return err
+			}
+			return bucket.Put([]byte(strings.Repeat("e", 64)), []byte(strings.Repeat("x", 600)))
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if parallelism == 0 {
+		for b.Loop() {
+			one()
+		}
+		return
+	}
+	b.SetParallelism(parallelism)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			one()
 		}
 	})
 }

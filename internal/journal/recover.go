@@ -3,32 +3,55 @@ package journal
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 
 	"kuryr/internal/courier"
 )
 
-const damagedHint = "put back a copy of the file, or move it away: Kuryr then starts with nothing, and what this host " +
-	"held stays in Neutron, with a description that starts with " + courier.MarkPrefix
-
 // recovered is what a file held.
 type recovered struct {
-	salt   [8]byte
+	seed   uint32 // which the sums of its frames start from
 	frames []frame
 	tail   int64 // the end of the last good frame
 	torn   int64 // bytes after it that were neither frame nor zeros
 }
 
-// recoverFrames reads the whole of a file. Damage is an error that says where,
-// and how much could still be read.
-func recoverFrames(b []byte) (recovered, error) {
-	r := recovered{tail: headerSize}
+// reader reads a whole file of one format, whose header is known already.
+type reader func(header, []byte) (recovered, error)
+
+// readers are those of every format that there has been. A file of an older
+// one is written anew in the present one as soon as it has been read.
+func readers() map[uint32]reader {
+	return map[uint32]reader{version: recoverFrames}
+}
+
+// read reads a file of any known format. What is damaged is an error of that
+// type.
+func read(known map[uint32]reader, b []byte) (header, recovered, error) {
 	h, err := decodeHeader(b)
 	if err != nil {
-		return r, err
+		return h, recovered{}, err
 	}
-	r.salt = h.salt
+	if newest := slices.Max(slices.Collect(maps.Keys(known))); h.version > newest {
+		return h, recovered{}, &courier.Error{Kind: courier.Unsupported,
+			Public: fmt.Sprintf("a newer Kuryr wrote it (format %d; this one reads up to %d)", h.version, newest),
+			Hint:   "start the newer Kuryr, or give this one another state directory"}
+	}
+	f := known[h.version]
+	if f == nil {
+		return h, recovered{}, &damaged{fmt.Sprintf("its format, %d, never was", h.version)}
+	}
+	r, err := f(h, b)
+	return h, r, err
+}
+
+// recoverFrames reads a file of the present format. A gap that is damage, and
+// not what a crash left, is an error that says where it is.
+func recoverFrames(h header, b []byte) (recovered, error) {
+	r := recovered{seed: h.seed(), tail: headerSize}
 	for {
-		f, err := decodeFrame(r.salt, b[r.tail:])
+		f, err := decodeFrame(r.seed, b[r.tail:])
 		if err != nil {
 			break
 		}
@@ -36,33 +59,30 @@ func recoverFrames(b []byte) (recovered, error) {
 		r.tail += f.size
 	}
 	r.torn = int64(len(bytes.TrimRight(b[r.tail:], "\x00")))
-	later, synced := laterFrames(r.salt, b[r.tail:])
-	if max(synced, h.initial) > r.tail {
-		return r, &courier.Error{
-			Public: fmt.Sprintf("it is damaged at offset %d: of its records %d before that are whole, and at least %d after it",
-				r.tail, len(r.frames), later),
-			Hint: damagedHint,
-		}
+	synced := h.initial
+	for _, f := range framesIn(r.seed, b[r.tail:]) {
+		synced = max(synced, f.synced)
+	}
+	if synced > r.tail {
+		return r, &damaged{fmt.Sprintf("it is damaged at offset %d", r.tail)}
 	}
 	return r, nil
 }
 
-// laterFrames looks for good frames anywhere in b. It returns how many there
-// are, and how much of the file the last of them knew to be on the disk.
-func laterFrames(salt [8]byte, b []byte) (n int, synced int64) {
+// framesIn looks for good frames anywhere in b.
+func framesIn(seed uint32, b []byte) (found []frame) {
 	for {
 		i := bytes.Index(b, frameMagic[:])
 		if i < 0 {
-			return n, synced
+			return found
 		}
 		b = b[i:]
-		f, err := decodeFrame(salt, b)
+		f, err := decodeFrame(seed, b)
 		if err != nil {
 			b = b[1:]
 			continue
 		}
-		n++
-		synced = max(synced, f.synced)
+		found = append(found, f)
 		b = b[f.size:]
 	}
 }

@@ -72,7 +72,7 @@ func (j *Journal) appendFrame(entries []courier.Entry, durable bool) (c *commit,
 		return nil, false, os.ErrClosed
 	}
 	if len(entries) > 0 {
-		b := encodeFrame(j.salt, j.synced, entries)
+		b := encodeFrame(j.seed, j.synced, entries)
 		if err := j.writeTail(b); err != nil {
 			return nil, false, err
 		}
