@@ -85,6 +85,7 @@ var only = map[string]string{
 	"github.com/ovn-kubernetes/libovsdb":  "ovsdb",
 	"go.etcd.io/bbolt":                    "embedded",
 	"github.com/spf13/cobra":              "cli",
+	"github.com/coreos/go-systemd":        "daemon",
 	"k8s.io/":                             "kube",
 	"github.com/containernetworking/cni/": "cni",
 }

@@ -73,7 +73,7 @@ func (d *daemon) followCloud(ctx context.Context, why error) {
 		case <-time.After(wait/2 + rand.N(wait)):
 		case <-d.opt.Reload:
 			wait = firstWait
-			d.renewCloud(ctx)
+			d.systemd.reload(func() { d.renewCloud(ctx) })
 		case <-ctx.Done():
 			return
 		}
@@ -86,7 +86,7 @@ func (d *daemon) followCloud(ctx context.Context, why error) {
 	for {
 		select {
 		case <-d.opt.Reload:
-			d.renewCloud(ctx)
+			d.systemd.reload(func() { d.renewCloud(ctx) })
 		case <-ctx.Done():
 			return
 		}

@@ -49,7 +49,9 @@ type daemon struct {
 	opened  chan struct{} // closed when the courier has started
 	parts   []*part
 	probe   *probe
-	socket  *socket // Docker's
+	socket  *socket   // Docker's
+	held    []*socket // of systemd's, those that are not served yet
+	systemd *manager
 
 	background context.Context // of the parts
 	halt       context.CancelFunc
@@ -66,10 +68,13 @@ type closer struct {
 // Run serves container engines until ctx ends, then answers what is in flight,
 // and returns nil. It returns an error when it can't start, or can't go on.
 func Run(ctx context.Context, cfg config.Config, o Options) error {
-	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now(), opened: make(chan struct{})}
+	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now(), opened: make(chan struct{}), systemd: &manager{log: o.Log}}
 	d.background, d.halt = context.WithCancel(context.WithoutCancel(ctx))
 	defer d.halt()
 	defer d.close()
+	if err := d.takeHeld(activated()); err != nil {
+		return err
+	}
 	if err := d.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped while it started

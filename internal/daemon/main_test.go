@@ -118,6 +118,12 @@ func (b *lockedBuffer) String() string {
 // spawn starts a daemon and does not wait for anything.
 func (h *host) spawn() *process {
 	h.t.Helper()
+	return h.spawnWith(func(*exec.Cmd) {})
+}
+
+// spawnWith is spawn of a command that is changed before it starts.
+func (h *host) spawnWith(change func(*exec.Cmd)) *process {
+	h.t.Helper()
 	text, err := json.Marshal(h.cfg)
 	if err != nil {
 		h.t.Fatal(err)
@@ -126,6 +132,7 @@ func (h *host) spawn() *process {
 		engine: testkit.UnixClient(h.cfg.DockerSocket), admin: testkit.UnixClient(h.cfg.AdminSocket)}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	change(p.cmd)
 	h.ns.Do(func() { err = p.cmd.Start() })
 	if err != nil {
 		h.t.Fatal(err)
@@ -148,13 +155,18 @@ func (h *host) spawn() *process {
 func (h *host) start() *process {
 	h.t.Helper()
 	p := h.spawn()
-	h.within(15*time.Second, "the daemon is ready", func() error {
+	p.ready()
+	return p
+}
+
+func (p *process) ready() {
+	p.h.t.Helper()
+	p.h.within(15*time.Second, "the daemon is ready", func() error {
 		if p.out.String() != "ready\n" {
 			return errors.New("it is not: " + p.out.String())
 		}
 		return nil
 	})
-	return p
 }
 
 func (p *process) kill() {

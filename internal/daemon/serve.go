@@ -3,80 +3,15 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"sync"
-	"time"
 
 	"kuryr/internal/courier"
 	"kuryr/internal/observe"
 )
-
-const (
-	// readHeaderTimeout bounds how long a connection may take over a request's
-	// first lines. There is no other limit: a call has its own deadline, and an
-	// idle connection is the engine's to close. Closing it here could cross
-	// with a request, which Docker would repeat without its body.
-	readHeaderTimeout = 10 * time.Second
-	maxHeader         = 16 << 10 // bytes
-	// drainMargin is added to the deadline of a call to have the time in which
-	// those in flight are answered when the daemon stops.
-	drainMargin = time.Second
-)
-
-// server is one socket with what answers there.
-type server struct {
-	name     string
-	engine   bool // it serves container engines
-	listener net.Listener
-	http     *http.Server
-}
-
-func newServer(name string, l net.Listener, h http.Handler, log *slog.Logger) *server {
-	return &server{name: name, listener: l, http: &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}
-}
-
-// run serves until shutdown; it then returns nil.
-func (s *server) run() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return &courier.Error{Op: "serve", Subject: s.name, Public: cause(err), Err: err}
-	}
-	return nil
-}
-
-// shutdown stops listening at once, answers what is in flight, and hangs up on
-// whoever is left when ctx ends.
-func (s *server) shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		s.http.Close()
-	}
-	return err
-}
-
-// shutdownAll shuts servers down side by side, within d.
-func shutdownAll(d time.Duration, log *slog.Logger, servers ...*server) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, s := range servers {
-		wg.Go(func() {
-			if err := s.shutdown(ctx); err != nil {
-				log.Warn("hung up on calls that took too long", "server", s.name, observe.Err, err)
-			}
-		})
-	}
-	wg.Wait()
-}
 
 // serve opens the sockets, Docker's own last, and serves until ctx ends.
 func (d *daemon) serve(ctx context.Context) error {
@@ -100,12 +35,17 @@ func (d *daemon) serve(ctx context.Context) error {
 	if d.opt.Ready != nil {
 		d.opt.Ready()
 	}
+	d.systemd.ready(d.serving())
+	if every := d.systemd.beats(); every > 0 {
+		d.running.Go(func() { d.systemd.watch(d.background, every, d.look) })
+	}
 	select {
 	case <-ctx.Done():
 		d.log.Info("kuryr is stopping")
 		err = nil
 	case err = <-failed:
 	}
+	d.systemd.stopping()
 	// Engines first; who looks on may do so until they are answered.
 	var engines, others []*server
 	for _, s := range servers {
@@ -119,6 +59,18 @@ func (d *daemon) serve(ctx context.Context) error {
 	shutdownAll(probeTimeout, d.log, others...)
 	running.Wait()
 	return err
+}
+
+// serving is what the daemon does, for systemctl status.
+func (d *daemon) serving() string {
+	return "Serving Docker from the " + d.kind + " Neutron"
+}
+
+// look goes where every call goes: through the locks of the courier and the
+// journal. It comes back unless one of them is held for ever.
+func (d *daemon) look() {
+	_ = d.journal.Err() // a full disk is no reason to restart
+	d.courier.Status()
 }
 
 // listen opens all sockets. With an error it returns those that it has opened.
@@ -136,7 +88,7 @@ func (d *daemon) listen() (servers []*server, err error) {
 		add("http://"+d.cfg.NeutronListen, l, localOnly(d.api))
 		d.log.Warn("the embedded Neutron has no authentication: every user of this host can use it", observe.Listen, d.cfg.NeutronListen)
 	}
-	admin, err := listenUnix(d.cfg.AdminSocket, d.cfg.SocketGroup)
+	admin, err := d.listenUnix(d.cfg.AdminSocket)
 	if err != nil {
 		return servers, err
 	}
@@ -151,12 +103,12 @@ func (d *daemon) listen() (servers []*server, err error) {
 		if err != nil {
 			return servers, err
 		}
-		add(d.cfg.KuryrURI, l, h).engine = true
+		add(d.cfg.KuryrURI, l, h).forEngines()
 	}
-	if d.socket, err = listenUnix(d.cfg.DockerSocket, d.cfg.SocketGroup); err != nil {
+	if d.socket, err = d.listenUnix(d.cfg.DockerSocket); err != nil {
 		return servers, err
 	}
-	add(d.cfg.DockerSocket, d.socket, engine).engine = true
+	add(d.cfg.DockerSocket, d.socket, engine).forEngines()
 	return servers, nil
 }
 

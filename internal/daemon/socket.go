@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,8 +24,58 @@ type socket struct {
 	net.Listener
 	path string
 	// file is the socket's own (O_PATH), to know it again: as long as it is
-	// open no other file can have its inode's number.
+	// open no other file can have its inode's number. nil: it was gone already.
 	file *os.File
+	held bool // by systemd, which made it and keeps it
+}
+
+// listenUnix returns the socket of a path: systemd's where it holds that one,
+// else one that this process makes.
+func (d *daemon) listenUnix(path string) (*socket, error) {
+	for i, s := range d.held {
+		if samePath(s.path, path) {
+			d.held = slices.Delete(d.held, i, i+1)
+			return s, nil
+		}
+	}
+	return listenUnix(path, d.cfg.SocketGroup)
+}
+
+// samePath reports whether two paths are of one file, whatever links lead there.
+func samePath(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// takeHeld takes the sockets that systemd holds. All must be those of the
+// configuration: calls to another one would never be answered.
+func (d *daemon) takeHeld(files []*os.File) error {
+	d.onClose("the sockets of systemd", func() error {
+		for _, s := range d.held {
+			s.Close()
+		}
+		return nil
+	})
+	var wrong error
+	for _, f := range files {
+		s, err := heldSocket(f)
+		f.Close() // the listener has a descriptor of its own
+		if err != nil {
+			wrong = cmp.Or(wrong, err)
+			continue
+		}
+		d.held = append(d.held, s)
+		if !samePath(s.path, d.cfg.DockerSocket) && !samePath(s.path, d.cfg.AdminSocket) {
+			wrong = cmp.Or[error](wrong, &courier.Error{Kind: courier.Invalid, Op: "listen on", Subject: s.path,
+				Public: f.Name() + " of systemd holds it, but it is neither docker_socket nor admin_socket",
+				Hint:   "have ListenStream= in the unit name the paths of the configuration: systemctl edit " + f.Name()})
+		}
+	}
+	return wrong
 }
 
 // listenUnix makes a Unix socket: 0660 and group's where there is such a
@@ -138,6 +191,9 @@ func removeStale(path string) error {
 
 // ours reports whether the file is still the one that was made.
 func (s *socket) ours() bool {
+	if s.file == nil {
+		return false
+	}
 	own, err := s.file.Stat()
 	if err != nil {
 		return false
@@ -148,19 +204,60 @@ func (s *socket) ours() bool {
 
 // check tells why nobody can connect any more; nil: who may, can.
 func (s *socket) check() error {
-	if !s.ours() {
-		return fmt.Errorf("%s was removed or replaced: restart kuryr", s.path)
+	if s.ours() {
+		return nil
 	}
-	return nil
+	if s.held {
+		return fmt.Errorf("%s was removed or replaced: restart kuryr.socket", s.path)
+	}
+	return fmt.Errorf("%s was removed or replaced: restart kuryr", s.path)
+}
+
+// retire has nobody new come to this process. Whoever comes to systemd's
+// socket waits there for the next one. Else the file goes, and whoever has
+// connected by then is still let in: the kernel would hang up on them, and
+// Docker repeats a call on which it was hung up without its body.
+func (s *socket) retire(ctx context.Context) {
+	if s.held {
+		return
+	}
+	s.remove()
+	for s.waiting() && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// waiting reports whether a connection waits to be accepted.
+func (s *socket) waiting() bool {
+	l, ok := s.Listener.(*net.UnixListener)
+	if !ok {
+		return false
+	}
+	conn, err := l.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = conn.Control(func(fd uintptr) {
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return err == nil && n > 0
+}
+
+// remove removes the file, if this process has made it.
+func (s *socket) remove() {
+	if !s.held && s.ours() {
+		os.Remove(s.path)
+	}
 }
 
 // Close stops listening. The file goes first, so that a process that takes
 // over finds the path free, and keeps what it then makes there.
 func (s *socket) Close() error {
-	if s.ours() {
-		os.Remove(s.path)
+	s.remove()
+	if s.file != nil {
+		s.file.Close()
 	}
-	s.file.Close()
 	return s.Listener.Close()
 }
 
