@@ -16,9 +16,10 @@ var _ courier.Binder = (*Binder)(nil)
 // Binder implements courier.Binder. Its methods may be called at once by
 // several goroutines; those on one bridge wait for each other.
 type Binder struct {
-	plugs   map[string]plug // by vif_type
-	bridges *bridgePlug
-	forward *forward
+	plugs    map[string]plug // by vif_type
+	bridges  *bridgePlug
+	forward  *forward
+	switches *ovsdb.Client // nil: there is none
 }
 
 // DefaultIntegrationBridge is the Open vSwitch bridge that Neutron's agent and
@@ -56,7 +57,7 @@ func New(links *link.Links, o Options) *Binder {
 	fwd := newForward(links, log)
 	bridges := newBridgePlug(links, fwd, o.Linger, log)
 	b := &Binder{
-		forward: fwd, bridges: bridges,
+		forward: fwd, bridges: bridges, switches: o.Switches,
 		plugs: map[string]plug{
 			"bridge": bridges,
 			"tap":    &tapPlug{links: links},

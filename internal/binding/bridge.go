@@ -108,8 +108,10 @@ func (b *bridgePlug) unbind(ctx context.Context, p courier.Plug) error {
 		return err
 	}
 	defer unlock()
-	if err := b.links.Release(ctx, name, p.HostEnd); err != nil {
-		return err
+	if p.HostEnd != "" { // else it is the bridge alone
+		if err := b.links.Release(ctx, name, p.HostEnd); err != nil {
+			return err
+		}
 	}
 	if b.idle.keep(name) {
 		return nil

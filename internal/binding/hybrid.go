@@ -24,9 +24,15 @@ type hybrid struct {
 // hybridParts are what a hybrid plug adds to the link.
 type hybridParts struct{ bridge, bridgeEnd, portEnd string }
 
+// What the names of two of them start with, before the port's.
+const (
+	bridgePrefix  = "qbr"
+	portEndPrefix = "qvo"
+)
+
 func hybridNames(p courier.PortID) hybridParts {
 	x := courier.HostEnd(p)[len("tap"):]
-	return hybridParts{bridge: "qbr" + x, bridgeEnd: "qvb" + x, portEnd: "qvo" + x}
+	return hybridParts{bridge: bridgePrefix + x, bridgeEnd: "qvb" + x, portEnd: portEndPrefix + x}
 }
 
 // join makes the bridge and the patch, and puts the link on it. What a failed

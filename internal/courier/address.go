@@ -216,7 +216,7 @@ func (c *Courier) newAttachment(n *network, wish []FixedIP) *attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := &attachment{life: newLife(), rec: attachmentRecord{
-		Intent: newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()},
+		Intent: c.newIntent(), State: creating, Network: n.rec.ID, Neutron: n.rec.Neutron, MTU: n.rec.MTU, Touched: time.Now()},
 		settings: n.rec.Ports}
 	for _, f := range wish {
 		if f.Address.IsValid() {

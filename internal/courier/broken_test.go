@@ -182,6 +182,30 @@ func (x brokenNeutron) DeletePortForwarding(ctx context.Context, id courier.Floa
 	return x.b.do(ctx, "delete forwarding", func() error { return x.n.DeletePortForwarding(ctx, id, f) })
 }
 
+func (x brokenNeutron) NetworksOfHost(ctx context.Context, host string) ([]courier.Network, error) {
+	return broken(ctx, x.b, "list a host's networks", func() ([]courier.Network, error) { return x.n.NetworksOfHost(ctx, host) })
+}
+
+func (x brokenNeutron) SubnetsOfHost(ctx context.Context, host string) ([]courier.Subnet, error) {
+	return broken(ctx, x.b, "list a host's subnets", func() ([]courier.Subnet, error) { return x.n.SubnetsOfHost(ctx, host) })
+}
+
+func (x brokenNeutron) SubnetPoolsOfHost(ctx context.Context, host string) ([]courier.SubnetPool, error) {
+	return broken(ctx, x.b, "list a host's subnetpools", func() ([]courier.SubnetPool, error) { return x.n.SubnetPoolsOfHost(ctx, host) })
+}
+
+func (x brokenNeutron) PortsOfHost(ctx context.Context, host string) ([]courier.Port, error) {
+	return broken(ctx, x.b, "list a host's ports", func() ([]courier.Port, error) { return x.n.PortsOfHost(ctx, host) })
+}
+
+func (x brokenNeutron) PortsByID(ctx context.Context, ids []courier.PortID) ([]courier.Port, error) {
+	return broken(ctx, x.b, "list ports by ID", func() ([]courier.Port, error) { return x.n.PortsByID(ctx, ids) })
+}
+
+func (x brokenNeutron) SecurityGroupsOfHost(ctx context.Context, host string) ([]courier.SecurityGroup, error) {
+	return broken(ctx, x.b, "list a host's groups", func() ([]courier.SecurityGroup, error) { return x.n.SecurityGroupsOfHost(ctx, host) })
+}
+
 type brokenLinker struct {
 	k *kernel
 	b *breaker
@@ -203,6 +227,10 @@ func (x brokenLinker) Adopt(ctx context.Context, l, alias string) error {
 	return x.b.do(ctx, "adopt link", func() error { return x.k.Adopt(ctx, l, alias) })
 }
 
+func (x brokenLinker) Pairs(ctx context.Context) ([]courier.Pair, error) {
+	return broken(ctx, x.b, "list links", func() ([]courier.Pair, error) { return x.k.Pairs(ctx) })
+}
+
 type brokenBinder struct {
 	k *kernel
 	b *breaker
@@ -222,6 +250,14 @@ func (x brokenBinder) Unbind(ctx context.Context, p courier.Plug) error {
 
 func (x brokenBinder) Dissolve(ctx context.Context, n courier.NetworkID, inherited bool) error {
 	return x.b.do(ctx, "dissolve", func() error { return x.k.Dissolve(ctx, n, inherited) })
+}
+
+func (x brokenBinder) Unplugged(ctx context.Context, p []courier.Plug) ([]courier.Plug, error) {
+	return broken(ctx, x.b, "look for unbound links", func() ([]courier.Plug, error) { return x.k.Unplugged(ctx, p) })
+}
+
+func (x brokenBinder) Plugged(ctx context.Context) ([]courier.Plug, error) {
+	return broken(ctx, x.b, "list bound links", func() ([]courier.Plug, error) { return x.k.Plugged(ctx) })
 }
 
 type brokenJournal struct {

@@ -154,8 +154,9 @@ func TestNamesFitTheKernel(t *testing.T) {
 }
 
 func TestMark(t *testing.T) {
+	c := &Courier{identity: "0123abcd"}
 	for _, host := range []string{"node-1", "node:with:colons", "n"} {
-		m := Mark{Host: host, Intent: newIntent()}
+		m := Mark{Host: host, Intent: c.newIntent()}
 		if got, ok := ParseMark(m.String()); !ok || got != m {
 			t.Errorf("%v became %v, %v", m, got, ok)
 		}
@@ -198,5 +199,28 @@ func TestNoAttachmentOutlivesItsNetwork(t *testing.T) {
 	delete(c.networks, "n1")
 	if err := c.advance(a, attached); KindOf(err) != Conflict {
 		t.Errorf("on a network that is gone: %v", err)
+	}
+}
+
+// An intent tells which journal it is of; nothing else does.
+func TestIdentity(t *testing.T) {
+	c := &Courier{identity: "0123abcd"}
+	own := Mark{Host: "h", Intent: c.newIntent()}
+	for _, m := range []Mark{own, own.common()} {
+		if !m.madeBy(c.identity) || m.intent() != own.Intent {
+			t.Errorf("%v is not of its own journal", m)
+		}
+	}
+	other := &Courier{identity: "0123abce"}
+	for _, intent := range []string{
+		other.newIntent(), "default-pool", "0123abcd", "0123abcd-", "", "common-", "0123abcd-common",
+		"0123abcd-0000-0000-0000-00000000000g", "0123abcd0-000-0000-0000-000000000000", "common-" + other.newIntent(),
+	} {
+		if (Mark{Host: "h", Intent: intent}).madeBy(c.identity) {
+			t.Errorf("%q passes for an intent of this journal", intent)
+		}
+	}
+	if (Mark{Host: "h", Intent: "-0000-0000-0000-00000000000000000000"}).madeBy("") {
+		t.Error("a journal without an identity has made something")
 	}
 }

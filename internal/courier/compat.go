@@ -83,7 +83,7 @@ func (c *Courier) pythonPool(id SubnetPoolID) PoolID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.opt.CompatTags || id == "" || c.pools[PoolID(id)] != nil {
-		return PoolID(newIntent())
+		return PoolID(c.newIntent())
 	}
 	return PoolID(id)
 }

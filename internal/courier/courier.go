@@ -2,8 +2,6 @@ package courier
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -44,8 +42,9 @@ type Options struct {
 // are safe for any number of concurrent callers.
 type Courier struct {
 	Needs
-	opt Options
-	log *slog.Logger
+	opt      Options
+	log      *slog.Logger
+	identity string // the journal's; set by Start, and constant from then on
 
 	mu          sync.Mutex // guards all that follows, and the record in each life
 	pools       map[PoolID]*pool
@@ -154,15 +153,6 @@ func (c *Courier) readyNetwork(ctx context.Context, op string, id EngineNetworkI
 
 // mark is what resources made for an intent carry.
 func (c *Courier) mark(intent string) Mark { return Mark{Host: c.opt.Host, Intent: intent} }
-
-// newIntent returns a random UUID (RFC 9562, version 4).
-func newIntent() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
 
 // pause waits for d, or less when the courier is closed (false) or poked.
 func (c *Courier) pause(d time.Duration, poke <-chan struct{}) bool {

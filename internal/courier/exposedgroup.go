@@ -74,7 +74,7 @@ func (c *Courier) groupOf(project string, ports PortSet) *exposedGroup {
 		}
 	}
 	g := &exposedGroup{life: newLife(), touched: time.Now(),
-		rec: exposedGroupRecord{Intent: newIntent(), State: creating, Project: project, Ports: ports}}
+		rec: exposedGroupRecord{Intent: c.newIntent(), State: creating, Project: project, Ports: ports}}
 	c.exposed[g.rec.Intent] = g
 	return g
 }

@@ -34,7 +34,7 @@ func (c *Courier) takeOver(ctx context.Context, id EngineNetworkID, found Networ
 	if err != nil {
 		return nil, err
 	}
-	n := &network{life: newLife(), rec: networkRecord{Intent: newIntent(), State: ready, ID: id, Neutron: found.ID, MTU: found.MTU,
+	n := &network{life: newLife(), rec: networkRecord{Intent: c.newIntent(), State: ready, ID: id, Neutron: found.ID, MTU: found.MTU,
 		Name: found.Name, Python: true, Inherited: true}}
 	if slices.Contains(found.Tags, pyNetExisting+id.Short()) || !slices.Contains(found.Tags, pyTags(string(id))[0]) {
 		n.rec.Origin = adopted
@@ -88,7 +88,7 @@ func (c *Courier) inheritPool(ctx context.Context, id PoolID) (*pool, error) {
 		return nil, err
 	}
 	sp := found[0]
-	p := &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: ready, ID: id, CIDR: sp.Prefixes[0], SubnetPool: sp.ID,
+	p := &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: ready, ID: id, CIDR: sp.Prefixes[0], SubnetPool: sp.ID,
 		Adopted: c.foreign(sp), Python: true, Inherited: true, Touched: time.Now()}}
 	if err := c.findSubnetOf(ctx, p, sp); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (c *Courier) foreign(sp SubnetPool) bool {
 // unresolvedPool enters a pool that Neutron could not be asked for, so that it
 // can be given up later.
 func (c *Courier) unresolvedPool(id PoolID) *pool {
-	p := &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: ready, ID: id, Python: true, Inherited: true, Touched: time.Now()}}
+	p := &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: ready, ID: id, Python: true, Inherited: true, Touched: time.Now()}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known := c.pools[id]; known != nil {
@@ -206,7 +206,7 @@ func (c *Courier) inheritAttachment(ctx context.Context, n *network, id Endpoint
 	if err != nil || port == nil {
 		return nil, err
 	}
-	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: newIntent(), State: attached, Network: n.rec.ID, Endpoint: id, MTU: n.rec.MTU, Touched: time.Now()}}
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: c.newIntent(), State: attached, Network: n.rec.ID, Endpoint: id, MTU: n.rec.MTU, Touched: time.Now()}}
 	c.mu.Lock()
 	a.rec.inherit(*port)
 	for i, x := range a.rec.Addresses {
@@ -261,7 +261,7 @@ func (c *Courier) inheritReservation(ctx context.Context, p poolRecord, addr net
 	if claimed || !slices.Contains(tags, pyPort) && !slices.Contains(tags, pyPortExisting) {
 		return nil
 	}
-	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: newIntent(), State: removing, Network: p.Network, Touched: time.Now()}}
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: c.newIntent(), State: removing, Network: p.Network, Touched: time.Now()}}
 	a.rec.inherit(found[0])
 	a.rec.Endpoint = EndpointID(found[0].DeviceID) // so that an adopted port is known for the Python Kuryr's
 	c.mu.Lock()
@@ -273,7 +273,7 @@ func (c *Courier) inheritReservation(ctx context.Context, p poolRecord, addr net
 // detachInherited gives up an endpoint that is not in the tables. The port is
 // looked for in the background: the engine will not ask again.
 func (c *Courier) detachInherited(ctx context.Context, id EngineNetworkID, endpoint EndpointID) error {
-	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: newIntent(), State: removing, Network: id, Endpoint: endpoint, Inherited: true, Touched: time.Now()}}
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: c.newIntent(), State: removing, Network: id, Endpoint: endpoint, Inherited: true, Touched: time.Now()}}
 	c.mu.Lock()
 	if c.endpoints[endpoint] != nil {
 		c.mu.Unlock()
@@ -304,7 +304,7 @@ func (c *Courier) resolveAttachment(a *attachment) error {
 
 // deleteInheritedNetwork gives up a network that is not in the tables.
 func (c *Courier) deleteInheritedNetwork(ctx context.Context, id EngineNetworkID) error {
-	n := &network{life: newLife(), rec: networkRecord{Intent: newIntent(), State: removing, ID: id, Name: id.Short(), Python: true, Inherited: true}}
+	n := &network{life: newLife(), rec: networkRecord{Intent: c.newIntent(), State: removing, ID: id, Name: id.Short(), Python: true, Inherited: true}}
 	c.mu.Lock()
 	c.networks[id] = n
 	c.mu.Unlock()

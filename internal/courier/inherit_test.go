@@ -79,7 +79,7 @@ func (p *python) start(endpoint string, tagged bool) courier.Port {
 
 func (p *python) link(id courier.PortID) {
 	p.w.kernel.links[courier.HostEnd(id)] = courier.LinkSpec{HostEnd: courier.HostEnd(id)}
-	p.w.kernel.bound[courier.HostEnd(id)] = p.net.ID
+	p.w.kernel.bound[courier.HostEnd(id)] = courier.Plug{Network: p.net.ID}
 	p.w.kernel.bridges[p.net.ID] = true
 }
 

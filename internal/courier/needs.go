@@ -21,6 +21,7 @@ type Neutron interface {
 	Plugging
 	SecurityGroups
 	PortForwardings
+	Belongings
 }
 
 // The Find methods look for what a user named: only what belongs to Kuryr's
@@ -229,6 +230,7 @@ type SubnetPool struct {
 	Prefixes         []netip.Prefix
 	DefaultPrefixLen int
 	Shared           bool
+	Description      string // Kuryr's mark, or a person's words
 	Tags             []string
 }
 
@@ -265,6 +267,7 @@ type Port struct {
 	DeviceID    string
 	DeviceOwner string
 	Binding     Binding
+	Description string // Kuryr's mark, or a person's words
 	Tags        []string
 	Revision    int
 }
@@ -403,6 +406,8 @@ type Linker interface {
 	// Adopt gives the alias to a pair that another program made and that has
 	// none: it is Kuryr's from then on. A link that is gone is no error.
 	Adopt(ctx context.Context, hostEnd, alias string) error
+	// Pairs returns every pair of which an end is on the host, others' too.
+	Pairs(context.Context) ([]Pair, error)
 }
 
 // LinkSpec describes an attachment's pair of kernel interfaces.
@@ -432,6 +437,15 @@ type Binder interface {
 	// if nothing uses it any more: Kuryr's own, and where the network is inherited
 	// the Python Kuryr's, which has no mark. Idempotent.
 	Dissolve(ctx context.Context, network NetworkID, inherited bool) error
+	// Unplugged returns those of the plugs that are not, or not wholly, as Bind
+	// left them; Bind mends them. With an error it returns what it could tell.
+	Unplugged(context.Context, []Plug) ([]Plug, error)
+	// Plugged returns what Bind has made on this host and is still there, as far
+	// as that can be told from its marks: enough for Unbind, but of a port's ID
+	// perhaps no more than its names have. A network's bridge, which all its
+	// ports share, is there only if nothing is on it, and has no port and the
+	// zero Mark. With an error it returns what it could tell.
+	Plugged(context.Context) ([]Plug, error)
 }
 
 // Plug is one link on its way into, or out of, a layer 2.
@@ -464,7 +478,7 @@ type Journal interface {
 
 // Entry is one record of the journal. Nil Data forgets it.
 type Entry struct {
-	Kind string // "pool", "network", "attachment", "exposed"
+	Kind string // "pool", "network", "attachment", "exposed", "identity"
 	ID   string
 	Data []byte // JSON
 }

@@ -22,7 +22,7 @@ const (
 func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 	name := "kuryr-net-" + head8(r.ID)
 	n := &network{life: newLife(), rec: networkRecord{
-		Intent: newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal, MTU: r.MTU}}
+		Intent: c.newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal, MTU: r.MTU}}
 	n.op.Lock()
 	defer n.op.Unlock()
 	if done, err := c.admitNetwork(n); done || err != nil {

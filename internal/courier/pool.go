@@ -48,7 +48,7 @@ func (c *Courier) subnetAsPool(ctx context.Context, r PoolRequest) (Pool, error)
 		return Pool{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: s.CIDR.String() + " overlaps another network, or a route, of this host",
 			Hint: "give --subnet " + s.CIDR.String() + " if that is meant"}
 	}
-	p := &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: creating, CIDR: s.CIDR, Existing: true,
+	p := &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: creating, CIDR: s.CIDR, Existing: true,
 		Subnet: s.ID, Promised: s.Gateway, Touched: time.Now()}}
 	p.op.Lock()
 	defer p.op.Unlock()
@@ -95,7 +95,7 @@ func (c *Courier) poolWithin(ctx context.Context, r PoolRequest) (Pool, error) {
 // adoptedPool is a CIDR of a subnetpool that was there before. Its ID is going
 // to be a tag of that.
 func (c *Courier) adoptedPool(from SubnetPoolID, cidr netip.Prefix) *pool {
-	return &pool{life: newLife(), rec: poolRecord{Intent: newIntent(), State: creating, ID: c.pythonPool(from),
+	return &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: creating, ID: c.pythonPool(from),
 		CIDR: cidr, SubnetPool: from, Adopted: true, Touched: time.Now()}}
 }
 
@@ -119,7 +119,7 @@ func (c *Courier) makePool(ctx context.Context, r PoolRequest) (Pool, error) {
 	}
 	op, subject := "make an address pool", "of "+r.CIDR.String()
 	p := &pool{life: newLife(), rec: poolRecord{
-		Intent: newIntent(), State: creating, CIDR: r.CIDR, Range: r.Range, Touched: time.Now()}}
+		Intent: c.newIntent(), State: creating, CIDR: r.CIDR, Range: r.Range, Touched: time.Now()}}
 	p.op.Lock()
 	defer p.op.Unlock()
 	if err := c.admitPool(ctx, p); err != nil {

@@ -48,6 +48,9 @@ func (c *Courier) Start(ctx context.Context) error {
 		}
 	}
 	c.mu.Unlock()
+	if err := c.ensureIdentity(ctx); err != nil {
+		return err
+	}
 	c.discard(halfDone...)
 	for _, e := range doomed {
 		c.startRemoval(e)
@@ -63,6 +66,8 @@ func (c *Courier) Start(ctx context.Context) error {
 // load enters one record into the tables. Called with mu held.
 func (c *Courier) load(e Entry) error {
 	switch e.Kind {
+	case kindIdentity:
+		return c.loadIdentity(e.Data)
 	case kindPool:
 		p := &pool{life: newLife()}
 		if err := json.Unmarshal(e.Data, &p.rec); err != nil {

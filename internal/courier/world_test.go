@@ -178,7 +178,8 @@ type kernel struct {
 	mu    sync.Mutex
 	links map[string]courier.LinkSpec
 	up    map[string]bool
-	bound map[string]courier.NetworkID
+	bound map[string]courier.Plug
+	away  map[string]bool // the other end is in a sandbox
 	// bridges are those that another program made.
 	bridges map[courier.NetworkID]bool
 
@@ -187,7 +188,7 @@ type kernel struct {
 }
 
 func newKernel() *kernel {
-	return &kernel{links: map[string]courier.LinkSpec{}, up: map[string]bool{}, bound: map[string]courier.NetworkID{}, bridges: map[courier.NetworkID]bool{}}
+	return &kernel{links: map[string]courier.LinkSpec{}, up: map[string]bool{}, bound: map[string]courier.Plug{}, away: map[string]bool{}, bridges: map[courier.NetworkID]bool{}}
 }
 
 func (k *kernel) left() []string {
@@ -241,6 +242,7 @@ func (k *kernel) Delete(_ context.Context, l string) error {
 	}
 	delete(k.links, l)
 	delete(k.up, l)
+	delete(k.away, l)
 	return nil
 }
 
@@ -269,7 +271,7 @@ func (k *kernel) Bind(_ context.Context, p courier.Plug) error {
 	if _, there := k.links[p.HostEnd]; !there {
 		return errors.New("bound before its link is there")
 	}
-	k.bound[p.HostEnd] = p.Network
+	k.bound[p.HostEnd] = p
 	return nil
 }
 
@@ -284,12 +286,43 @@ func (k *kernel) Dissolve(_ context.Context, id courier.NetworkID, _ bool) error
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, n := range k.bound {
-		if n == id {
+		if n.Network == id {
 			return nil
 		}
 	}
 	delete(k.bridges, id)
 	return nil
+}
+
+func (k *kernel) Pairs(context.Context) ([]courier.Pair, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var all []courier.Pair
+	for name, s := range k.links {
+		p := courier.Pair{HostEnd: name, Alias: s.Alias, Ours: s.Alias != "", Up: k.up[name], Peer: s.ContainerEnd}
+		if k.away[name] {
+			p.Peer = ""
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func (k *kernel) Unplugged(_ context.Context, plugs []courier.Plug) (missing []courier.Plug, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range plugs {
+		if _, there := k.bound[p.HostEnd]; !there {
+			missing = append(missing, p)
+		}
+	}
+	return missing, nil
+}
+
+func (k *kernel) Plugged(context.Context) ([]courier.Plug, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Values(k.bound)), nil
 }
 
 // breakage is a way in which a call fails.

@@ -19,36 +19,48 @@ const maxPages = 1000
 
 // list reads all pages of a collection, which paths may put into another one
 // (qos/policies). query is what gophercloud's ListOpts
-// made: "" or "?" and more. Neutron sends the rest of a list as a link, of
-// which the query alone is used: its host is how Neutron sees itself, behind a
-// proxy often wrongly so, and not to be followed blindly in any case.
+// made: "" or "?" and more.
 func list[W any](ctx context.Context, api *gophercloud.ServiceClient, collection, query string) ([]W, error) {
 	var all []W
+	err := pages(ctx, api, collection, query, func(items []W) error {
+		all = append(all, items...)
+		return nil
+	})
+	return all, err
+}
+
+// pages reads a collection as list does, and lets each page go after it has
+// been seen. Neutron sends the rest of a list as a link, of
+// which the query alone is used: its host is how Neutron sees itself, behind a
+// proxy often wrongly so, and not to be followed blindly in any case.
+func pages[W any](ctx context.Context, api *gophercloud.ServiceClient, collection, query string, see func([]W) error) error {
 	base := api.ServiceURL(collection)
 	collection = strings.ReplaceAll(path.Base(collection), "-", "_") // as bodies name it
 	for range maxPages {
 		page, err := onePage(ctx, api, base+query)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var items []W
 		if err := json.Unmarshal(page[collection], &items); err != nil || page[collection] == nil {
-			return nil, nonsense("it is not a list of %s", collection)
+			return nonsense("it is not a list of %s", collection)
 		}
-		all = append(all, items...)
+		if err := see(items); err != nil {
+			return err
+		}
 		next, err := nextQuery(page[collection+"_links"])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if next == "" || len(items) == 0 {
-			return all, nil
+			return nil
 		}
 		if next == query {
-			return nil, nonsense("the list of %s has no end", collection)
+			return nonsense("the list of %s has no end", collection)
 		}
 		query = next
 	}
-	return nil, nonsense("the list of %s has no end", collection)
+	return nonsense("the list of %s has no end", collection)
 }
 
 // raceTries is how often a list is asked for that Neutron fails to make.

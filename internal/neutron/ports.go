@@ -24,6 +24,7 @@ type portWire struct {
 	Status      string     `json:"status"`
 	DeviceID    string     `json:"device_id"`
 	DeviceOwner string     `json:"device_owner"`
+	Description string     `json:"description"`
 	Tags        []string   `json:"tags"`
 	Revision    int        `json:"revision_number"`
 	portsbinding.PortsBindingExt
@@ -51,7 +52,7 @@ func (w portWire) read() (p courier.Port, err error) {
 		p.FixedIPs = append(p.FixedIPs, f)
 	}
 	p.Name, p.Status, p.DeviceID, p.DeviceOwner = w.Name, w.Status, w.DeviceID, w.DeviceOwner
-	p.Tags, p.Revision = w.Tags, w.Revision
+	p.Description, p.Tags, p.Revision = w.Description, w.Tags, w.Revision
 	p.Binding = courier.Binding{Host: w.HostID, VIFType: w.VIFType, VIFDetails: w.VIFDetails}
 	return p, nil
 }
@@ -248,15 +249,15 @@ func (c *Client) FindPorts(ctx context.Context, q courier.PortQuery) ([]courier.
 	return all, c.fail(err, op, subject)
 }
 
-// statusesAtOnce is how many ports' IDs go into one request: 100 make a URL of
+// idsAtOnce is how many ports' IDs go into one request: 100 make a URL of
 // some 4 kB, and servers take 8.
-const statusesAtOnce = 100
+const idsAtOnce = 100
 
 // PortStatuses implements courier.Plugging.
 func (c *Client) PortStatuses(ctx context.Context, ids []courier.PortID) (map[courier.PortID]string, error) {
 	const op, subject = "look up ports", "by their IDs"
 	all := make(map[courier.PortID]string, len(ids))
-	for chunk := range slices.Chunk(ids, statusesAtOnce) {
+	for chunk := range slices.Chunk(ids, idsAtOnce) {
 		query := url.Values{"fields": {"id", "status"}}
 		for _, id := range chunk {
 			if err := checkID(op, id); err != nil {

@@ -15,6 +15,7 @@ type subnetPoolWire struct {
 	Name             string          `json:"name"`
 	Prefixes         []string        `json:"prefixes"`
 	DefaultPrefixLen json.RawMessage `json:"default_prefixlen"` // "24" (Zed), or 24
+	Description      string          `json:"description"`
 	Tags             []string        `json:"tags"`
 	ownerWire
 }
@@ -23,7 +24,7 @@ func (w subnetPoolWire) read() (p courier.SubnetPool, err error) {
 	if p.ID, err = readID[courier.SubnetPoolID]("subnetpool", w.ID); err != nil {
 		return p, err
 	}
-	p.Name, p.Shared, p.Tags = w.Name, w.Shared, w.Tags
+	p.Name, p.Shared, p.Description, p.Tags = w.Name, w.Shared, w.Description, w.Tags
 	for _, s := range w.Prefixes {
 		prefix, err := readPrefix("subnetpool "+w.ID, s)
 		if err != nil {

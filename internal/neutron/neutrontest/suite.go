@@ -76,6 +76,7 @@ func Run(t *testing.T, open func(t *testing.T) courier.Neutron, o Options) {
 		{"security group", (*suite).securityGroup},
 		{"open ports", (*suite).openPorts},
 		{"security groups of ports", (*suite).groupsOfPorts},
+		{"belongings", (*suite).belongings},
 		{"what is gone", (*suite).gone},
 		{"deadline", (*suite).deadline},
 	} {
