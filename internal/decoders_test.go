@@ -17,6 +17,7 @@ var fuzzed = map[string]string{
 	"config/load.go":             "FuzzLoad",
 	"config/substitute.go":       "FuzzExpand",
 	"docker/options.go":          "FuzzServe",
+	"docker/scan.go":             "FuzzServe",
 	"docker/serve.go":            "FuzzServe",
 	"embedded/api/attr.go":       "FuzzAPI",
 	"embedded/faults/parse.go":   "FuzzParse",

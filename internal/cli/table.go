@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -25,14 +26,15 @@ func table(w io.Writer, headers []string, rows [][]string) error {
 	return tw.Flush()
 }
 
-// printable keeps what others named from moving the cursor or the columns. An
+// printable keeps what others named from moving the cursor or the columns, or
+// from turning text around. An
 // empty cell becomes a dash.
 func printable(s string) string {
 	if s == "" {
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return '?'
 		}
 		return r

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode"
 )
 
 // Kind classifies an Error. Each face (Docker, CNI, the CLI) has one table
@@ -131,6 +132,10 @@ func publicOf(err error) string {
 	return ""
 }
 
+// oneLine takes out what could move a terminal's cursor, or turn its text
+// around: much of an error was named by others.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	}), " ")
 }

@@ -64,13 +64,13 @@ func ParseMAC(s string) (MAC, error) {
 	var m MAC
 	digits := strings.NewReplacer(":", "", "-", "").Replace(s)
 	if len(s) != 17 || len(digits) != 12 {
-		return MAC{}, fmt.Errorf("%q is not a MAC address (six pairs of hexadecimal digits)", s)
+		return MAC{}, fmt.Errorf("%.40q is not a MAC address (six pairs of hexadecimal digits)", s)
 	}
 	if _, err := hex.Decode(m[:], []byte(digits)); err != nil {
-		return MAC{}, fmt.Errorf("%q is not a MAC address (six pairs of hexadecimal digits)", s)
+		return MAC{}, fmt.Errorf("%.40q is not a MAC address (six pairs of hexadecimal digits)", s)
 	}
 	if m[0]&1 != 0 || m.IsZero() {
-		return MAC{}, fmt.Errorf("%q is not the MAC address of a single interface", s)
+		return MAC{}, fmt.Errorf("%.40q is not the MAC address of a single interface", s)
 	}
 	return m, nil
 }

@@ -75,8 +75,9 @@ func (d *daemon) look() {
 
 // listen opens all sockets. With an error it returns those that it has opened.
 func (d *daemon) listen() (servers []*server, err error) {
-	add := func(name string, l net.Listener, h http.Handler) *server {
-		s := newServer(name, l, h, d.log)
+	in := newIntake()
+	add := func(name string, l net.Listener, most int, h http.Handler) *server {
+		s := newServer(name, l, most, in.before(h), d.log)
 		servers = append(servers, s)
 		return s
 	}
@@ -85,14 +86,14 @@ func (d *daemon) listen() (servers []*server, err error) {
 		if err != nil {
 			return servers, err
 		}
-		add("http://"+d.cfg.NeutronListen, l, localOnly(d.api))
+		add("http://"+d.cfg.NeutronListen, l, maxConnections, localOnly(d.api))
 		d.log.Warn("the embedded Neutron has no authentication: every user of this host can use it", observe.Listen, d.cfg.NeutronListen)
 	}
 	admin, err := d.listenUnix(d.cfg.AdminSocket)
 	if err != nil {
 		return servers, err
 	}
-	add(d.cfg.AdminSocket, admin, d.admin())
+	add(d.cfg.AdminSocket, admin, maxAdminConnections, d.admin())
 	engine := d.engine()
 	if d.cfg.KuryrURI != "" {
 		u, err := url.Parse(d.cfg.KuryrURI)
@@ -103,12 +104,12 @@ func (d *daemon) listen() (servers []*server, err error) {
 		if err != nil {
 			return servers, err
 		}
-		add(d.cfg.KuryrURI, l, h).forEngines()
+		add(d.cfg.KuryrURI, l, maxConnections, h).forEngines()
 	}
 	if d.socket, err = d.listenUnix(d.cfg.DockerSocket); err != nil {
 		return servers, err
 	}
-	add(d.cfg.DockerSocket, d.socket, engine).forEngines()
+	add(d.cfg.DockerSocket, d.socket, maxConnections, engine).forEngines()
 	return servers, nil
 }
 

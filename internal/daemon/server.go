@@ -16,7 +16,7 @@ import (
 
 const (
 	// readHeaderTimeout bounds how long a connection may take over a request's
-	// first lines. There is no other limit: a call has its own deadline.
+	// first lines; intake bounds the rest of it.
 	readHeaderTimeout = 10 * time.Second
 	maxHeader         = 16 << 10 // bytes
 	// drainMargin is added to the deadline of a call to have the time in which
@@ -46,14 +46,19 @@ type connState struct {
 	since time.Time
 }
 
-func newServer(name string, l net.Listener, h http.Handler, log *slog.Logger) *server {
+// newServer serves h on l, to no more than the given number of connections.
+func newServer(name string, l net.Listener, most int, h http.Handler, log *slog.Logger) *server {
 	s := &server{name: name, listener: l, ended: make(chan struct{}), conns: map[net.Conn]connState{}}
+	crowd := newCrowd(name, most, log)
 	s.http = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnState:         s.note,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			s.note(c, state)
+			crowd.changed(c, state)
+		},
 	}
 	return s
 }

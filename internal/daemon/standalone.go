@@ -92,7 +92,7 @@ func RunNeutron(ctx context.Context, o NeutronOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	return serveAlone(ctx, o, newServer(o.Listen, l, door.guard(api), o.Log))
+	return serveAlone(ctx, o, newServer(o.Listen, l, maxConnections, newIntake().before(door.guard(api)), o.Log))
 }
 
 // serveAlone serves until ctx ends or the server fails.

@@ -1,10 +1,14 @@
 package docker
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"kuryr/internal/testkit/replay"
 )
@@ -46,4 +50,64 @@ func FuzzServe(f *testing.F) {
 			t.Errorf("%q: an empty body reached the courier: %v", method, m.asked)
 		}
 	})
+}
+
+// FuzzScan: of what is JSON, scan says the same as who reads it token by token.
+func FuzzScan(f *testing.F) {
+	for _, text := range []string{`{"a":1,"A":[{"b":{},"b":null}]}`, `{"a":{"a":"\\\""},"x":"a","a":0}`, `{"\u0061":1,"a":2}`, `[[[["a","a"],-1e9,true]]]`,
+		`{"K":1,"\u212a":2}`, strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1), `"`, `{"a`, `}}],,:`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		err := scan(body)
+		if !json.Valid(body) || !utf8.Valid(body) {
+			return
+		}
+		if want := scanSlowly(body); (err != nil) != want {
+			t.Errorf("%q: %v; want an error: %t", body, err, want)
+		}
+	})
+}
+
+// scanSlowly tells whether a key comes twice, or the nesting is too deep.
+func scanSlowly(body []byte) bool {
+	type object struct {
+		list, value bool
+		keys        map[string]bool
+	}
+	var open []*object
+	for dec := json.NewDecoder(bytes.NewReader(body)); ; {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return false
+		}
+		var top *object
+		if len(open) > 0 {
+			top = open[len(open)-1]
+		}
+		key, text := token.(string)
+		switch {
+		case token == json.Delim('}') || token == json.Delim(']'):
+			open = open[:len(open)-1]
+			continue
+		case text && top != nil && !top.list && !top.value:
+			if len(open) == 1 {
+				key = strings.Map(fold, key)
+			}
+			if top.keys[key] || len(top.keys) == maxKeys {
+				return true
+			}
+			top.keys[key], top.value = true, true
+			continue
+		}
+		if top != nil {
+			top.value = false
+		}
+		if token == json.Delim('{') || token == json.Delim('[') {
+			if len(open) == maxDepth {
+				return true
+			}
+			open = append(open, &object{list: token == json.Delim('['), keys: map[string]bool{}})
+		}
+	}
 }

@@ -52,7 +52,7 @@ func (s *server) requestPool(ctx context.Context, q requestPoolRequest) (any, er
 func (q requestPoolRequest) prefixes(f courier.Family) (cidr, part netip.Prefix, err error) {
 	if q.Pool == "" {
 		if q.SubPool != "" {
-			return cidr, part, invalid("range %q has no subnet to lie in", q.SubPool).hinted("give --subnet too")
+			return cidr, part, invalid("range %.60q has no subnet to lie in", q.SubPool).hinted("give --subnet too")
 		}
 		return cidr, part, nil
 	}

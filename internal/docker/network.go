@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
+	"unicode"
 
 	"kuryr/internal/courier"
 	"kuryr/internal/observe"
@@ -81,6 +83,10 @@ func (s *server) createNetwork(ctx context.Context, q createNetworkRequest) (any
 	return empty{}, s.courier.CreateNetwork(ctx, r)
 }
 
+// maxAuxiliaryName bounds the name of an auxiliary address, in bytes: that of
+// its port in Neutron has a word in front.
+const maxAuxiliaryName = 200
+
 // networkPools reads the pools of a network, both families.
 func networkPools(v4, v6 []ipamData) ([]courier.NetworkPool, error) {
 	var out []courier.NetworkPool
@@ -118,6 +124,9 @@ func (d ipamData) pool(f courier.Family) (courier.NetworkPool, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.AuxAddresses)) {
+		if len(name) > maxAuxiliaryName || strings.ContainsFunc(name, unicode.IsControl) {
+			return courier.NetworkPool{}, invalid("the name %.40q of an auxiliary address is too long, or has control characters in it", name)
+		}
 		a, err := within(cidr, "auxiliary address", d.AuxAddresses[name], f)
 		if err != nil {
 			return courier.NetworkPool{}, err

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -248,8 +247,8 @@ func newNotes(log *slog.Logger) *notes { return &notes{log: log, seen: map[strin
 // noteUnknown logs the names of o that are not among the known ones.
 func noteUnknown[V any](n *notes, o map[string]V, known ...string) {
 	for _, name := range slices.Sorted(maps.Keys(o)) {
-		if !slices.Contains(known, name) && !strings.HasPrefix(name, neutronPrefix) && n.first(name) {
-			n.log.Info("ignored an option that has no meaning here", keyOption, fmt.Sprintf("%.60s", name))
+		if !slices.Contains(known, name) && !strings.HasPrefix(name, neutronPrefix) && n.first(cut(name)) {
+			n.log.Info("ignored an option that has no meaning here", keyOption, cut(name))
 		}
 	}
 }

@@ -53,7 +53,7 @@ func parseHost(what, s string, f courier.Family) (netip.Prefix, error) {
 func parsePrefix(what, s string, f courier.Family) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, invalid("%s %q is not an address with the length of a prefix", what, s).hinted("such as 10.0.0.0/24")
+		return netip.Prefix{}, invalid("%s %.60q is not an address with the length of a prefix", what, s).hinted("such as 10.0.0.0/24")
 	}
 	if p.Addr().Is4In6() {
 		if p.Bits() < 96 {
@@ -71,7 +71,7 @@ func parsePrefix(what, s string, f courier.Family) (netip.Prefix, error) {
 func parseAddr(what, s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
-		return netip.Addr{}, invalid("%s %q is not an IP address", what, s)
+		return netip.Addr{}, invalid("%s %.60q is not an IP address", what, s)
 	}
 	a = a.Unmap()
 	return a, checkHost(what, a)

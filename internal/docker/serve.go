@@ -69,6 +69,9 @@ func with[Q request](op string, handle func(context.Context, Q) (any, error)) me
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	m, known := s.methods[name]
+	if !known {
+		name = cut(name)
+	}
 	switch {
 	case r.Header["Origin"] != nil: // a browser's; no engine sends it
 		s.refuse(w, name, http.StatusForbidden, unsupported("requests of web pages are refused"))
@@ -76,7 +79,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, name, http.StatusNotFound, unsupported("Kuryr has no such method"))
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		s.refuse(w, name, http.StatusMethodNotAllowed, invalid("the HTTP method is %q, not POST", r.Method))
+		s.refuse(w, name, http.StatusMethodNotAllowed, invalid("the HTTP method is %.20q, not POST", r.Method))
 	default:
 		s.serve(w, r, name, m)
 	}
@@ -141,6 +144,10 @@ func (s *server) answer(w http.ResponseWriter, name string, status int, v any) {
 
 // readBody reads at most maxBody bytes, in no more than a call's time.
 func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	tooLong := invalid("the request is longer than %d bytes", maxBody)
+	if r.ContentLength > maxBody {
+		return nil, tooLong
+	}
 	conn := http.NewResponseController(w)
 	// It fails only where there is no connection, as in tests.
 	_ = conn.SetReadDeadline(time.Now().Add(s.opts.Timeout))
@@ -149,7 +156,7 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		return nil, invalid("the request broke off").hinted("try again")
 	}
 	if len(body) > maxBody {
-		return nil, invalid("the request is longer than %d bytes", maxBody)
+		return nil, tooLong
 	}
 	// The deadline must not outlive the request: Docker keeps its connections
 	// and, when one is closed on it, sends again what it sent, without the body.
@@ -168,15 +175,18 @@ func decode(body []byte, q any) error {
 		return invalid("the request is empty, as Docker's are when it repeats one after a broken connection").
 			hinted("repeat the command")
 	}
+	if err := scan(body); err != nil {
+		return err
+	}
 	err := json.Unmarshal(body, q)
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return invalid("the request's %s can't be a JSON %s", wrong.Field, wrong.Value)
+		return invalid("the request's %s can't be a JSON %.40s", wrong.Field, wrong.Value)
 	case errors.As(err, &wrong):
-		return invalid("the request is a JSON %s, not an object", wrong.Value)
+		return invalid("the request is a JSON %.40s, not an object", wrong.Value)
 	default:
 		return invalid("the request is not JSON: %v", err)
 	}
@@ -209,11 +219,14 @@ func (a about) attrs(name string) []slog.Attr {
 		case "EndpointID":
 			out = append(out, slog.String(observe.Endpoint, short(r.value)))
 		case "PoolID":
-			out = append(out, slog.String(observe.Pool, r.value))
+			out = append(out, slog.String(observe.Pool, cut(r.value)))
 		}
 	}
 	return out
 }
+
+// cut keeps what may be anything from filling the log and the answer.
+func cut(s string) string { return fmt.Sprintf("%.60s", s) }
 
 // short cuts an ID as Docker's own tools do. It may be anything still, before
 // it is checked.
