@@ -240,13 +240,22 @@ func TestBridgeBesideTheAgent(t *testing.T) {
 	// A bridge of ours with the agent's tunnel on it is in use.
 	p := plugOf(network, 1)
 	l.mustAttach(p)
-	l.Run("ip", "tuntap", "add", "dev", "vxlan-7", "mode", "tap")
+	l.Run("ip", "link", "add", "vxlan-7", "type", "vxlan", "id", "7", "dstport", "4789", "local", "127.0.0.1")
 	l.Run("ip", "link", "set", "vxlan-7", "master", brq)
 	if err := l.detach(p); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"vxlan-7"}, l.ports(brq)); diff != "" {
 		t.Errorf("ports of %s (-want +got):\n%s", brq, diff)
+	}
+	// Nobody else's container is to be found there: it is the agent's.
+	if got := l.Run("ip", "-details", "-oneline", "link", "show", brq); strings.Contains(got, "kuryr:") || !strings.Contains(got, " group default ") {
+		t.Errorf("it is still ours: %s", got)
+	}
+	// Kuryr uses it again, and leaves it where it is.
+	l.mustAttach(p)
+	if err := l.detach(p); err != nil || !l.exists(brq) {
+		t.Errorf("it is there: %t, %v", l.exists(brq), err)
 	}
 }
 

@@ -3,6 +3,7 @@ package binding
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"kuryr/internal/courier"
@@ -137,7 +138,9 @@ func (b *bridgePlug) dissolve(ctx context.Context, network courier.NetworkID, in
 }
 
 // tidy removes the bridge if it is ours and has no ports, and its rule if no
-// link of ours is left on it.
+// link of ours is left on it. One of ours on which nothing but the linuxbridge
+// agent's tunnel is left becomes the agent's, who removes it as if he had made
+// it; one that a virtual machine uses stays as it is.
 func (b *bridgePlug) tidy(ctx context.Context, name string) error {
 	bridge, ports, err := b.links.BridgePorts(ctx, name)
 	switch {
@@ -148,8 +151,12 @@ func (b *bridgePlug) tidy(ctx context.Context, name string) error {
 		if err := b.links.DeleteBridge(ctx, bridge); err != nil {
 			return err
 		}
-	case bridge.Ours || anyOurs(ports):
+	case anyOurs(ports), bridge.Ours && !onlyTunnels(ports):
 		return nil
+	case bridge.Ours:
+		if err := b.links.HandOverBridge(ctx, bridge); err != nil {
+			return err
+		}
 	}
 	return b.forward.forget(ctx, name)
 }
@@ -161,4 +168,9 @@ func anyOurs(ports []link.Link) bool {
 		}
 	}
 	return false
+}
+
+// onlyTunnels tells whether all ports are tunnels to other hosts.
+func onlyTunnels(ports []link.Link) bool {
+	return !slices.ContainsFunc(ports, func(p link.Link) bool { return p.Kind != "vxlan" })
 }

@@ -76,6 +76,8 @@ const (
 	BridgeDelete Effect = "link bridge delete"
 	// BridgeAdopt marks one that the Python Kuryr made.
 	BridgeAdopt Effect = "link bridge adopt"
+	// BridgeHandOver takes the mark off one that only the linuxbridge agent uses still.
+	BridgeHandOver Effect = "link bridge hand over"
 )
 
 // Effects on Docker's firewall.
@@ -122,7 +124,7 @@ func Effects() []Effect {
 		NeutronPostPort, NeutronPutPort, NeutronDeletePort, NeutronPostGroup, NeutronDeleteGroup, NeutronPostRule, NeutronDeleteRule,
 		NeutronPostForwarding, NeutronDeleteForwarding, NeutronPutTag, NeutronDeleteTag,
 		LinkAdd, LinkIPv6, LinkAlias, LinkRepair, LinkUp, LinkDelete, LinkChecksum, LinkFlows, LinkAdopt,
-		BridgeAdd, BridgeMTU, BridgeFinish, BridgeEnslave, BridgeRelease, BridgeDelete, BridgeAdopt,
+		BridgeAdd, BridgeMTU, BridgeFinish, BridgeEnslave, BridgeRelease, BridgeDelete, BridgeAdopt, BridgeHandOver,
 		BindingRules, BindingLegacyRule,
 		OVSInsert, OVSRemove,
 		EmbeddedCommit, EmbeddedFilter, EmbeddedFilterRemove,

@@ -242,6 +242,20 @@ func (l *Links) AdoptBridge(ctx context.Context, name, alias string) error {
 	return kernelError("adopt", subject, err)
 }
 
+// HandOverBridge takes Kuryr's mark off a bridge: it is another program's from
+// then on. It is no error when the bridge
+// is gone, or another's already.
+func (l *Links) HandOverBridge(ctx context.Context, b Bridge) error {
+	if !b.Ours {
+		return nil
+	}
+	err := l.change(b.Index).alias("").uint32(unix.IFLA_GROUP, 0).do(ctx, crash.BridgeHandOver)
+	if gone(err) {
+		return nil
+	}
+	return kernelError("hand over", "bridge "+b.Name, err)
+}
+
 // inUse tells whether a bridge has ports, addresses of its own or interfaces
 // above it (a VLAN's, a macvlan).
 func (l *Links) inUse(ctx context.Context, bridge netlink.Link) (bool, error) {

@@ -111,6 +111,33 @@ func TestEnsureBridgeLeavesAnothersAlone(t *testing.T) {
 	}
 }
 
+// What is handed over has no mark, and is not ours to change or delete; what
+// is another's stays as it is.
+func TestHandOverBridge(t *testing.T) {
+	ns, l := newLinks(t)
+	for range 2 {
+		b, err := l.EnsureBridge(t.Context(), bridgeSpec())
+		if err == nil {
+			err = l.HandOverBridge(t.Context(), b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(t, ns, brq); strings.Contains(got, "alias") || !strings.Contains(got, "group default") {
+			t.Errorf("after a hand-over:\n%s", got)
+		}
+	}
+	b, err := l.EnsureBridge(t.Context(), bridgeSpec())
+	if err != nil || b.Ours {
+		t.Errorf("ours: %v, %v", b.Ours, err)
+	}
+	ns.Run("ip", "link", "del", brq)
+	b.Ours = true
+	if err := l.HandOverBridge(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEnsureBridgeRefuses(t *testing.T) {
 	ns, l := newLinks(t)
 	ns.Run("ip", "link", "add", brq, "type", "veth", "peer", "name", tc)
