@@ -174,7 +174,10 @@ func (a *answer) public() string {
 	if a.forbidden() != nil {
 		return "Neutron's policy does not let Kuryr's user do this"
 	}
-	if said := line(a.message); said != "" {
+	switch said := line(a.message); {
+	case a.status == http.StatusPreconditionFailed:
+		return strings.TrimSuffix("somebody else has changed it meanwhile: "+said, ": ")
+	case said != "":
 		return said
 	}
 	return fmt.Sprintf("Neutron answered %d %s", a.status, http.StatusText(a.status))
@@ -212,6 +215,8 @@ func (a *answer) hint(cloud bool) string {
 		return line("it lacks the role for one of " + strings.Join(a.forbidden(), ", "))
 	case a.kind == "NetworkNotFound":
 		return "it was deleted in Neutron: remove the Docker network, too"
+	case a.status == http.StatusPreconditionFailed:
+		return "try again"
 	}
 	return ""
 }

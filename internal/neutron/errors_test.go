@@ -27,7 +27,7 @@ func TestErrorsOfARealNeutron(t *testing.T) {
 		{"subnet-create-overlap", courier.Conflict, "Invalid input for operation: Requested subnet with cidr: 10.81.0.0/28 for network: 8aec6d8e-6362-48e9-8c6e-beb4ca2fbb81 overlaps with another subnet"},
 		{"subnet-create-pool-cidr-taken", courier.Conflict, "Failed to allocate subnet: Cannot allocate requested subnet from the available set of prefixes"},
 		{"subnetpool-delete-in-use", courier.Conflict, "Unable to delete subnet pool: Subnet pool has existing allocations"},
-		{"revision-if-match-stale", courier.Conflict, "Constrained to 6, but current revision is 7"},
+		{"revision-if-match-stale", courier.Conflict, "somebody else has changed it meanwhile: Constrained to 6, but current revision is 7"},
 		{"no-token", courier.Unauthorized, "The request you have made requires authentication"},
 		{"port-create-binding-member", courier.Unauthorized, "Neutron's policy does not let Kuryr's user do this"},
 		{"tag-404", courier.NotFound, "Tag zzz could not be found"},
