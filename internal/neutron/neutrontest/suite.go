@@ -100,11 +100,9 @@ func (s *suite) ctx() context.Context {
 	return ctx
 }
 
-// mark is a new one each time. Its host is none: the resources that carry the
-// mark of a real one are that host's to remove.
-func (s *suite) mark() courier.Mark {
-	return courier.Mark{Host: "neutrontest", Intent: uuid.NewString()}
-}
+// mark is a new one each time, of the host: a Kuryr that runs there would take
+// what carries it for its own.
+func (s *suite) mark() courier.Mark { return courier.Mark{Host: s.o.Host, Intent: uuid.NewString()} }
 
 // check fails the test when err is not nil.
 func (s *suite) check(err error) {

@@ -1,7 +1,9 @@
 // Package conformance holds the lab's Keystone and Neutron against what the
 // rest of the tests take the embedded one for, and Kuryr's client against a
 // real Keystone. It needs the API alone, and makes users and projects of its
-// own, so that it may run beside others.
+// own, so that it may run beside others. Only no Kuryr may run
+// on the lab's first host meanwhile: what is made there in its name it would
+// remove.
 package conformance
 
 import (
