@@ -17,7 +17,10 @@ const (
 	largePatience = 10 * time.Second
 	// bodyTimeout bounds how long a body takes to come in, and answerTimeout how
 	// long an answer takes to be taken.
-	bodyTimeout   = 20 * time.Second
+	bodyTimeout = 20 * time.Second
+	// maxUnread is how much of a body that h does not want is read all the same,
+	// in bytes: who is hung up on while it sends may never see the answer.
+	maxUnread     = 64 << 20
 	answerTimeout = 30 * time.Second
 )
 
@@ -44,21 +47,24 @@ func (i *intake) before(h http.Handler) http.Handler {
 		w = &timedAnswer{ResponseWriter: w, timeout: i.answer}
 		if r.ContentLength < 0 || r.ContentLength > smallBody {
 			if !i.enter(r) {
-				_ = conn.SetReadDeadline(time.Now().Add(i.patience)) // for the server, which reads the rest
+				_ = conn.SetReadDeadline(time.Now().Add(i.patience))
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Retry-After", "1")
 				w.WriteHeader(http.StatusServiceUnavailable)
 				io.WriteString(w, refusalText("Kuryr serves as many large requests as it can at once"))
+				_, _ = io.CopyN(io.Discard, r.Body, maxUnread)
 				return
 			}
 			defer func() { <-i.large }()
 		}
 		if r.ContentLength != 0 {
-			// It stays when h does not read the body: the server reads the rest.
 			_ = conn.SetReadDeadline(time.Now().Add(i.body))
 			r.Body = &timedBody{ReadCloser: r.Body, conn: conn}
 		}
 		h.ServeHTTP(w, r)
+		if r.ContentLength != 0 {
+			_, _ = io.CopyN(io.Discard, r.Body, maxUnread) // at its end, or given up, at once
+		}
 	})
 }
 

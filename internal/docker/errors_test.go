@@ -64,7 +64,7 @@ func TestBadBodies(t *testing.T) {
 		{"IpamDriver.RequestPool", `{} {}`, pool + "the request is not JSON: invalid character '{' after top-level value"},
 		{"IpamDriver.RequestPool", strings.Repeat(" ", maxBody) + `{}`, pool + "the request is longer than 16777216 bytes"},
 		{"NetworkDriver.Join", `{}`, "cannot join endpoint: the request has no NetworkID"},
-		{"NetworkDriver.Join", `{` + refNet + `}`, "cannot join endpoint 4aa1af9a5359: the request has no EndpointID"},
+		{"NetworkDriver.Join", `{` + refNet + `}`, "cannot join endpoint on network 4aa1af9a5359: the request has no EndpointID"},
 		{"NetworkDriver.DeleteNetwork", `{"NetworkID":"../../etc"}`, `cannot delete network: "../../etc" is no NetworkID`},
 		{"NetworkDriver.DeleteNetwork", `{"NetworkID":"a\nb"}`, `cannot delete network: "a\nb" is no NetworkID`},
 		{"NetworkDriver.FreeNetwork", `{"NetworkID":"` + strings.Repeat("a", 129) + `"}`, `cannot free network: "` + strings.Repeat("a", 40) + `" is no NetworkID`},

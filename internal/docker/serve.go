@@ -198,7 +198,7 @@ func (a about) String() string {
 	for i := len(a.refs) - 1; i >= 0; i-- {
 		switch r := a.refs[i]; {
 		case checkID(r) != nil: // the error quotes it
-		case r.field == "NetworkID" && b.Len() > 0:
+		case r.field == "NetworkID" && len(a.refs) > 1:
 			b.WriteString(" on network " + short(r.value))
 		case r.field == "PoolID":
 			b.WriteString("of pool " + short(r.value))
@@ -206,7 +206,7 @@ func (a about) String() string {
 			b.WriteString(short(r.value))
 		}
 	}
-	return b.String()
+	return strings.TrimSpace(b.String())
 }
 
 // attrs are the log's attributes of a call.
