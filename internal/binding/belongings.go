@@ -151,11 +151,11 @@ func (v view) idleBridges() (all []courier.Plug) {
 		used[l.Master] = true
 	}
 	for name, l := range v.links {
-		_, ofPort := courier.ParseMark(l.Alias)
-		if l.Kind != "bridge" || !l.Ours() || ofPort || used[name] {
+		network, ours := networkOf(l)
+		if !ours || used[name] {
 			continue
 		}
-		all = append(all, courier.Plug{Network: courier.NetworkID(strings.TrimPrefix(l.Alias, courier.MarkPrefix)),
+		all = append(all, courier.Plug{Network: network,
 			Binding: courier.Binding{VIFType: "bridge", VIFDetails: map[string]any{"bridge_name": name}}})
 	}
 	return all

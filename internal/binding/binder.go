@@ -28,6 +28,8 @@ const DefaultIntegrationBridge = "br-int"
 
 // Options are New's settings.
 type Options struct {
+	// Host is in the marks of what is this Kuryr's, as Neutron knows the machine.
+	Host string
 	// Switches is Open vSwitch's database; nil: vif_type ovs can't be plugged.
 	Switches *ovsdb.Client
 	// IntegrationBridge is where ports go whose binding names no bridge; "":
@@ -54,7 +56,7 @@ func New(links *link.Links, o Options) *Binder {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	fwd := newForward(links, log)
+	fwd := newForward(links, o.Host, log)
 	bridges := newBridgePlug(links, fwd, o.Linger, log)
 	b := &Binder{
 		forward: fwd, bridges: bridges, switches: o.Switches,

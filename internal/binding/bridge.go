@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"kuryr/internal/courier"
@@ -159,6 +160,22 @@ func (b *bridgePlug) tidy(ctx context.Context, name string) error {
 		}
 	}
 	return b.forward.forget(ctx, name)
+}
+
+// networkOf returns the network whose bridge a Kuryr made an interface as. Its
+// alias tells, and is no mark, since hosts of one machine have it in common.
+func networkOf(l link.Link) (courier.NetworkID, bool) {
+	id, marked := strings.CutPrefix(l.Alias, courier.MarkPrefix)
+	if !marked || l.Kind != "bridge" || len(id) != len("00000000-0000-0000-0000-000000000000") {
+		return "", false
+	}
+	for i := range len(id) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (id[i] == '-') || !dash && !strings.ContainsRune("0123456789abcdef", rune(id[i])) {
+			return "", false
+		}
+	}
+	return courier.NetworkID(id), true
 }
 
 func anyOurs(ports []link.Link) bool {

@@ -43,6 +43,7 @@ const (
 // there, but for a RETURN of everything, which would make ours void.
 type forward struct {
 	links  *link.Links
+	host   string // whose marks are ours
 	log    *slog.Logger
 	legacy legacyTables
 
@@ -53,9 +54,10 @@ type forward struct {
 	rulesetErr, legacyErr error
 }
 
-func newForward(links *link.Links, log *slog.Logger) *forward {
+func newForward(links *link.Links, host string, log *slog.Logger) *forward {
 	return &forward{
 		links:   links,
+		host:    host,
 		log:     log,
 		legacy:  legacyTables{links: links},
 		ruleset: &ruleset{netns: links.Fd()},
@@ -235,6 +237,16 @@ func (f *forward) report(ctx context.Context, before error) {
 	}
 }
 
+// ours tells whether this host's Kuryr made an interface. Another host's may
+// run on the same machine; a rule for its bridges is its own affair.
+func (f *forward) ours(l link.Link) bool {
+	if _, ok := networkOf(l); ok {
+		return true
+	}
+	mark, ok := courier.ParseMark(l.Alias)
+	return ok && mark.Host == f.host
+}
+
 // takeOver learns which bridges are in use (after a restart), and sets and
 // removes rules accordingly. It holds mu throughout, so that no bridge goes
 // between the look at it and its entry.
@@ -247,9 +259,10 @@ func (f *forward) takeOver(ctx context.Context) error {
 	}
 	for _, l := range links {
 		switch {
-		case l.Ours() && l.Kind == "bridge":
+		case !f.ours(l):
+		case l.Kind == "bridge":
 			f.wanted[l.Name] = true
-		case l.Ours() && l.Master != "":
+		case l.Master != "":
 			f.wanted[l.Master] = true
 		}
 	}

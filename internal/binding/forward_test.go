@@ -138,7 +138,8 @@ func TestDockerStartsAfterKuryr(t *testing.T) {
 }
 
 // A crash can come between any two steps: the next start finds which bridges
-// are in use, whoever made them, and removes what is left of others.
+// are in use, whoever made them, and removes what is left of others. Bridges of
+// another host's Kuryr are left to it.
 func TestStartTakesOver(t *testing.T) {
 	l := newLab(t)
 	l.dockerStarts("iptables")
@@ -146,6 +147,13 @@ func TestStartTakesOver(t *testing.T) {
 	l.Run("ip", "link", "add", foreignBridge, "type", "bridge")
 	l.mustAttach(plugOf(network, 1))
 	l.mustAttach(plugOf(foreign, 2))
+	for i, alias := range []string{"kuryr:node12:intent", "kuryr:ode1:intent", "kuryr"} {
+		bridge, port := fmt.Sprintf("brqother%d", i), fmt.Sprintf("tapother%d", i)
+		l.Run("ip", "link", "add", bridge, "type", "bridge")
+		l.Run("ip", "link", "set", bridge, "alias", alias)
+		l.Run("ip", "link", "add", port, "type", "veth")
+		l.Run("ip", "link", "set", port, "alias", alias, "master", bridge)
+	}
 	l.Run("iptables", "-w", "-F", "DOCKER-USER")
 	l.Run("nft", "insert rule ip filter DOCKER-USER iifname brqgone oifname brqgone counter accept comment \"kuryr:brqgone\"")
 	l.Run("nft", "insert rule ip filter DOCKER-USER iifname brqgone oifname brqgone counter accept comment \"mine\"")

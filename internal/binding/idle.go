@@ -97,8 +97,7 @@ func (b *bridgePlug) findIdle(ctx context.Context) {
 		return
 	}
 	for _, l := range all {
-		_, ofPort := courier.ParseMark(l.Alias) // a bridge for one port goes with it
-		if l.Ours() && l.Kind == "bridge" && !ofPort {
+		if _, ours := networkOf(l); ours { // a bridge for one port goes with it
 			b.idle.keep(l.Name)
 		}
 	}

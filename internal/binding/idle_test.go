@@ -12,7 +12,7 @@ import (
 // lingering starts a Binder that keeps bridges for d, and returns when it does.
 func (l *lab) lingering(d time.Duration) (stop func()) {
 	l.tb.Helper()
-	l.binder = binding.New(l.links, binding.Options{Linger: d})
+	l.binder = binding.New(l.links, binding.Options{Host: "node1", Linger: d})
 	stop = l.run()
 	probe := plugOf("00000000-1111-4222-8333-444444444444", 99)
 	l.eventually("the Binder keeps bridges", func() bool {
@@ -87,14 +87,20 @@ func TestIdleBridgesGo(t *testing.T) {
 	if err := l.links.Delete(t.Context(), left.HostEnd); err != nil { // and then it was killed
 		t.Fatal(err)
 	}
-	l.Run("ip", "link", "add", "brq-others", "type", "bridge")
+	others := []string{"brq-others", "brq-others1", "brq-others2", "brq-others3"}
+	for i, alias := range []string{"", "kuryr", "kuryr:node1", "kuryr:node1:"} {
+		l.Run("ip", "link", "add", others[i], "type", "bridge")
+		if alias != "" {
+			l.Run("ip", "link", "set", others[i], "alias", alias)
+		}
+	}
 	ofPort := link.BridgeSpec{Name: "qbr00000003-00", Alias: courier.Mark{Host: "node1", Intent: string(left.Port)}.String()}
 	if _, err := l.links.EnsureBridge(t.Context(), ofPort); err != nil {
 		t.Fatal(err)
 	}
 	l.lingering(50 * time.Millisecond)
 	l.eventually("the bridge that was left is gone", func() bool { return !l.exists(courier.BridgeName(left.Network)) })
-	for _, name := range []string{brq, "brq-others", ofPort.Name} {
+	for _, name := range append(others, brq, ofPort.Name) {
 		if !l.exists(name) {
 			t.Errorf("%s is gone", name)
 		}

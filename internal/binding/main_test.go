@@ -48,7 +48,7 @@ func newLab(tb testing.TB) *lab {
 }
 
 // restart makes a Binder that knows nothing yet, as after a kill -9.
-func (l *lab) restart() { l.binder = binding.New(l.links, binding.Options{}) }
+func (l *lab) restart() { l.binder = binding.New(l.links, binding.Options{Host: "node1"}) }
 
 // run runs the Binder until the function that it returns is called.
 func (l *lab) run() (stop func()) {

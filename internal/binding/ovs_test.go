@@ -43,7 +43,7 @@ func (l *ovsLab) restart() {
 		l.tb.Fatal(err)
 	}
 	l.tb.Cleanup(switches.Close)
-	l.binder = binding.New(l.links, binding.Options{Switches: switches})
+	l.binder = binding.New(l.links, binding.Options{Host: "node1", Switches: switches})
 }
 
 // ovsPlug is port number i, bound as ML2/OVN does it; details are added.

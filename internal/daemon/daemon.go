@@ -101,7 +101,7 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.onClose("the Open vSwitch database", func() error { switches.Close(); return nil })
 	binder := binding.New(d.links, binding.Options{
-		Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Linger: bridgeLinger, Log: d.log})
+		Host: d.cfg.Host, Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Linger: bridgeLinger, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
 		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},

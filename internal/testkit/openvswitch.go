@@ -24,12 +24,12 @@ func NeedOpenVSwitch(t testing.TB) {
 // ovsPatience bounds how long one of its daemons takes to start or stop.
 const ovsPatience = 20 * time.Second
 
-// OVS is an Open vSwitch of one test, in a namespace of the test's: a database
+// OVS is an Open vSwitch of one test, in a namespace: a database
 // and a switch with files and sockets of their own, which know nothing of the
 // machine's. It uses the userspace datapath, which needs no kernel module.
 type OVS struct {
 	tb      testing.TB
-	ns      *NS
+	inside  func(func()) // calls in the namespace
 	dir     string
 	server  *process // ovsdb-server
 	switchd *process // ovs-vswitchd
@@ -39,12 +39,28 @@ type OVS struct {
 // is none to be started.
 func NewOVS(tb testing.TB, ns *NS) *OVS {
 	tb.Helper()
+	return newOVS(tb, ns.Do)
+}
+
+// NewMachineOVS is NewOVS on a machine.
+func NewMachineOVS(tb testing.TB, m *Machine) *OVS {
+	tb.Helper()
+	return newOVS(tb, func(f func()) {
+		err := m.Do(func() error { f(); return nil })
+		if err != nil {
+			tb.Error(err)
+		}
+	})
+}
+
+func newOVS(tb testing.TB, inside func(func())) *OVS {
+	tb.Helper()
 	NeedOpenVSwitch(tb)
 	dir, err := newOwnedDir()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	o := &OVS{tb: tb, ns: ns, dir: dir}
+	o := &OVS{tb: tb, inside: inside, dir: dir}
 	tb.Cleanup(o.close)
 	o.must(exec.Command("ovsdb-tool", "create", o.path("conf.db"), "/usr/share/openvswitch/vswitch.ovsschema"))
 	o.StartServer()
@@ -139,7 +155,7 @@ func (o *OVS) start(name string, args ...string) (p *process) {
 	o.tb.Helper()
 	args = append(args, "-vconsole:warn", "-vsyslog:off")
 	var err error
-	o.ns.Do(func() { p, err = start(o.command(name, args...), o.path(name+".log")) })
+	o.inside(func() { p, err = start(o.command(name, args...), o.path(name+".log")) })
 	if err != nil {
 		o.tb.Fatal(err)
 	}
