@@ -19,11 +19,12 @@ import (
 // ROUNDS says how many rounds, SEED which ones; SERIES=N runs that series
 // alone.
 func TestRandomKills(t *testing.T) {
-	seed := setting(t, "SEED", uint64(time.Now().Unix()))
+	seed := seedSetting(t)
 	rounds := int(setting(t, "ROUNDS", 20))
 	only := int(setting(t, "SERIES", 0))
 	t.Logf("SEED=%d", seed)
 	sites := &sitePool{binary: binary(t)}
+	t.Parallel()
 	t.Run("series", func(t *testing.T) {
 		for i := 1; rounds > 0; i++ {
 			n := min(rounds, seriesRounds)
@@ -49,6 +50,12 @@ func show(text string) {
 	for line := range strings.Lines(text) {
 		fmt.Println("figures: " + strings.TrimSuffix(line, "\n"))
 	}
+}
+
+// seedSetting is SEED, or one that no run had before.
+func seedSetting(t *testing.T) uint64 {
+	t.Helper()
+	return setting(t, "SEED", uint64(time.Now().Unix()))
 }
 
 // setting reads a number from the environment.
@@ -88,7 +95,7 @@ func (p *sitePool) take(t *testing.T, series int) (*site, error) {
 		}
 	}
 	p.mu.Unlock()
-	return openSite(context.WithoutCancel(t.Context()), p.binary, live)
+	return openSite(context.WithoutCancel(t.Context()), p.binary, siteOptions{live: live})
 }
 
 func (p *sitePool) giveBack(s *site) {

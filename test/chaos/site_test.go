@@ -50,9 +50,17 @@ const (
 // siteConfig is what these tests have in kuryr.conf.
 var siteConfig = fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = %.0f", callDeadline.Seconds(), lostRequest.Seconds())
 
-// openSite makes a site. Its engine keeps containers alive if live is set.
-func openSite(ctx context.Context, kuryr string, live bool) (s *site, err error) {
-	s = &site{live: live}
+// siteOptions are of one site.
+type siteOptions struct {
+	live bool // the engine runs with live-restore
+	// before, if any, is called when all but Kuryr runs, and returns what its
+	// configuration is to say too.
+	before func(context.Context, *site) (config string, err error)
+}
+
+// openSite makes a site.
+func openSite(ctx context.Context, kuryr string, o siteOptions) (s *site, err error) {
+	s = &site{live: o.live}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -78,7 +86,15 @@ func openSite(ctx context.Context, kuryr string, live bool) (s *site, err error)
 	if s.proxy, err = testkit.NewFaultProxy(ctx, s.machine, s.server.Address); err != nil {
 		return s, err
 	}
-	s.kuryr, err = testkit.StartKuryr(ctx, s.machine, kuryr, testkit.KuryrOptions{Neutron: s.proxy.URL, Config: siteConfig})
+	config := siteConfig
+	if o.before != nil {
+		more, err := o.before(ctx, s)
+		if err != nil {
+			return s, err
+		}
+		config += "\n" + more
+	}
+	s.kuryr, err = testkit.StartKuryr(ctx, s.machine, kuryr, testkit.KuryrOptions{Neutron: s.proxy.URL, Config: config})
 	if err != nil {
 		return s, err
 	}

@@ -25,6 +25,7 @@ type truth struct {
 	links    []kernelLink
 	ruleset  string // as nft lists it
 	journal  testkit.Status
+	bound    map[string]bool // names of the links of all ports that there are
 }
 
 type kernelLink struct {
@@ -36,7 +37,7 @@ type kernelLink struct {
 
 // look asks everybody. What is foreign is left out.
 func (s *site) look(ctx context.Context) (*truth, error) {
-	x := &truth{host: s.kuryr.Host}
+	x := &truth{host: s.kuryr.Host, bound: map[string]bool{}}
 	var err [8]error
 	x.belief, err[0] = s.believe(ctx)
 	x.networks, err[1] = s.neutron.Networks(ctx)
@@ -46,13 +47,21 @@ func (s *site) look(ctx context.Context) (*truth, error) {
 	x.ports, err[5] = s.neutron.Ports(ctx, "")
 	x.journal, err[6] = s.kuryr.Status(ctx)
 	err[7] = s.lookAtKernel(ctx, x)
+	for _, p := range x.ports {
+		x.bound["tap"+p.ID[:11]] = true
+	}
 	strange := func(r testkit.Resource) bool { return s.foreign.has(r.ID) }
 	x.networks = slices.DeleteFunc(x.networks, strange)
 	x.pools = slices.DeleteFunc(x.pools, strange)
 	x.groups = slices.DeleteFunc(x.groups, strange)
 	x.subnets = slices.DeleteFunc(x.subnets, func(n testkit.Subnet) bool { return s.foreign.has(n.ID) })
 	x.ports = slices.DeleteFunc(x.ports, func(p testkit.Port) bool { return s.foreign.has(p.ID) })
-	x.links = slices.DeleteFunc(x.links, func(l kernelLink) bool { return s.foreign.has(l.Name) })
+	x.links = slices.DeleteFunc(x.links, func(l kernelLink) bool {
+		if s.foreign.has(l.Name) {
+			x.bound[l.Name] = true
+		}
+		return s.foreign.has(l.Name)
+	})
 	return x, errors.Join(err[:]...)
 }
 
@@ -248,7 +257,7 @@ var (
 )
 
 // compareRules: each bridge has one rule in DOCKER-USER, and no rule or set
-// names a link that is not there.
+// names a link that is neither there nor to be expected.
 func (x *truth) compareRules(all *faultList) {
 	rules, there := map[string]int{}, map[string]bool{}
 	for _, m := range ruleBridge.FindAllStringSubmatch(x.ruleset, -1) {
@@ -267,9 +276,9 @@ func (x *truth) compareRules(all *faultList) {
 	}
 	stale := map[string]bool{}
 	for _, m := range ruleTap.FindAllStringSubmatch(x.ruleset, -1) {
-		if !there[m[1]] && !stale[m[1]] {
+		if !there[m[1]] && !x.bound[m[1]] && !stale[m[1]] {
 			stale[m[1]] = true
-			all.add("kernel: the packet filter knows %s, which is not there", m[1])
+			all.add("kernel: the packet filter knows %s, which is neither a link nor a port's", m[1])
 		}
 	}
 }
