@@ -44,18 +44,21 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// admin serves FILE at /v1/status of the Unix socket SOCKET while the script
-// runs; without FILE it answers everything with 404.
+// admin serves FILE at PATH (/v1/status) of the Unix socket SOCKET while the
+// script runs; without FILE it answers everything with 404.
 func admin(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 || len(args) > 2 {
-		ts.Fatalf("usage: admin SOCKET [FILE]")
+	if neg || len(args) < 1 || len(args) > 3 {
+		ts.Fatalf("usage: admin SOCKET [FILE [PATH]]")
 	}
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)
 	mux := http.NewServeMux()
-	if len(args) == 2 {
-		body := ts.ReadFile(args[1])
-		mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+	if len(args) > 1 {
+		body, path := ts.ReadFile(args[1]), "/v1/status"
+		if len(args) > 2 {
+			path = args[2]
+		}
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(body)) // the client tells when it is cut short
 		})

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,13 +52,30 @@ again.`,
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP)
 		defer signal.Stop(reload)
-		return daemon.Run(cmd.Context(), cfg, daemon.Options{Log: log, Version: readVersion().Version, Reload: reload,
+		version := readVersion().Version
+		export, endExport, err := observe.Export(cmd.Context(), version, log)
+		if err != nil {
+			return err
+		}
+		defer endExporting(endExport, log)
+		return daemon.Run(cmd.Context(), cfg, daemon.Options{Log: log, Version: version, Reload: reload, Export: export,
 			Load: func() (config.Config, error) {
 				cfg, _, err := flags.load()
 				return cfg, err
 			}})
 	}
 	return cmd
+}
+
+// exportPatience is how long the last spans may take to the collector.
+const exportPatience = 3 * time.Second
+
+func endExporting(end func(context.Context) error, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), exportPatience)
+	defer cancel()
+	if err := end(ctx); err != nil {
+		log.Warn("the last traces were not exported", observe.Err, err)
+	}
 }
 
 // newLogger logs to w, without the time where systemd adds it.

@@ -33,11 +33,17 @@ type NeutronStatus struct {
 //	GET /healthz    200 while the process answers
 //	GET /readyz     200 when all conditions are well, else 503 and a line for each that is not
 //	GET /v1/status  a Status
+//	GET /v1/traces  the last slow calls: a list of observe.Trace, the newest first
+//	GET /metrics    in Prometheus' text format
+//	GET /debug/pprof/  Go's profiles (net/http/pprof)
 func (d *daemon) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", d.readyz)
 	mux.HandleFunc("GET /v1/status", d.status)
+	mux.HandleFunc("GET /v1/traces", d.traces)
+	mux.Handle("GET /metrics", d.telemetry.Handler())
+	addProfiles(mux)
 	return noWebPages(mux)
 }
 
@@ -57,6 +63,11 @@ func (d *daemon) readyz(w http.ResponseWriter, r *http.Request) {
 	for _, c := range failed {
 		fmt.Fprintf(w, "%s: %s\n", c.Name, c.Detail)
 	}
+}
+
+func (d *daemon) traces(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(d.telemetry.Slow()) // who has hung up needs no answer
 }
 
 func (d *daemon) status(w http.ResponseWriter, r *http.Request) {

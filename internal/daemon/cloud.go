@@ -24,7 +24,7 @@ const (
 // served: docs/decisions/0011-waiting-for-the-cloud.md.
 func (d *daemon) openCloud(ctx context.Context) (err error) {
 	d.kind = "real"
-	if d.neutron, err = neutron.New(neutron.Options{Cloud: d.cloud, Log: d.log}); err != nil {
+	if d.neutron, err = neutron.New(neutron.Options{Cloud: d.cloud, Tracer: d.telemetry.Tracer(), Log: d.log}); err != nil {
 		return err
 	}
 	d.probe = &probe{ask: d.neutron.Ping}

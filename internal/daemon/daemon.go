@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"kuryr/internal/binding"
 	"kuryr/internal/config"
 	"kuryr/internal/courier"
@@ -30,6 +32,8 @@ type Options struct {
 	Load func() (config.Config, error)
 	// Reload asks for that, and for a new token, at each value.
 	Reload <-chan os.Signal // may be nil
+	// Export receives the spans of all calls; nil: nobody.
+	Export trace.Tracer
 }
 
 // daemon is one run. Its fields are set while it starts, by one goroutine, and
@@ -40,18 +44,19 @@ type daemon struct {
 	log     *slog.Logger
 	started time.Time
 
-	journal *journal.Journal
-	links   *link.Links
-	neutron *neutron.Client
-	kind    string // of Neutron: "embedded" or "real"
-	api     http.Handler
-	courier *courier.Courier
-	opened  chan struct{} // closed when the courier has started
-	parts   []*part
-	probe   *probe
-	socket  *socket   // Docker's
-	held    []*socket // of systemd's, those that are not served yet
-	systemd *manager
+	journal   *journal.Journal
+	links     *link.Links
+	neutron   *neutron.Client
+	kind      string // of Neutron: "embedded" or "real"
+	api       http.Handler
+	courier   *courier.Courier
+	opened    chan struct{} // closed when the courier has started
+	telemetry *observe.Telemetry
+	parts     []*part
+	probe     *probe
+	socket    *socket   // Docker's
+	held      []*socket // of systemd's, those that are not served yet
+	systemd   *manager
 
 	background context.Context // of the parts
 	halt       context.CancelFunc
@@ -68,7 +73,8 @@ type closer struct {
 // Run serves container engines until ctx ends, then answers what is in flight,
 // and returns nil. It returns an error when it can't start, or can't go on.
 func Run(ctx context.Context, cfg config.Config, o Options) error {
-	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now(), opened: make(chan struct{}), systemd: &manager{log: o.Log}}
+	d := &daemon{cfg: cfg, opt: o, log: o.Log, started: time.Now(), opened: make(chan struct{}), systemd: &manager{log: o.Log},
+		telemetry: observe.NewTelemetry(observe.TelemetryOptions{Version: o.Version, Export: o.Export})}
 	d.background, d.halt = context.WithCancel(context.WithoutCancel(ctx))
 	defer d.halt()
 	defer d.close()
@@ -95,7 +101,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openNeutron(ctx); err != nil {
 		return err
 	}
-	switches, err := ovsdb.New(ovsdb.Options{Connection: d.cfg.OVSDBConnection, Log: d.log})
+	switches, err := ovsdb.New(ovsdb.Options{Connection: d.cfg.OVSDBConnection, Tracer: d.telemetry.Tracer(), Log: d.log})
 	if err != nil {
 		return err
 	}
@@ -104,7 +110,12 @@ func (d *daemon) open(ctx context.Context) error {
 		Host: d.cfg.Host, Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Linger: bridgeLinger, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
-		courier.Needs{Neutron: d.neutron, Binder: binder, Linker: d.links, Journal: d.journal},
+		courier.Needs{
+			Neutron: d.neutron,
+			Binder:  tracedBinder{binder, d.telemetry.Tracer()},
+			Linker:  tracedLinker{d.links, d.telemetry.Tracer()},
+			Journal: tracedJournal{d.journal, d.telemetry.Tracer()},
+		},
 		courier.Options{
 			Host:           d.cfg.Host,
 			DefaultPoolV4:  d.cfg.DefaultPoolV4,
@@ -121,6 +132,9 @@ func (d *daemon) open(ctx context.Context) error {
 			Log:                d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
+	if err := d.telemetry.Register(newStateMetrics(d.courier.Status, d.ownConditions)); err != nil {
+		return &courier.Error{Kind: courier.Internal, Op: "register", Subject: "the metrics", Err: err}
+	}
 	if err := d.courier.Start(ctx); err != nil {
 		return err
 	}
@@ -174,7 +188,7 @@ func (d *daemon) openLinks() error {
 
 // engine is what Docker calls.
 func (d *daemon) engine() http.Handler {
-	return docker.New(d.courier, docker.Options{
+	return docker.New(tracedCourier{d.courier, d.telemetry.Tracer()}, docker.Options{
 		Scope:              d.cfg.CapabilityScope,
 		LocalAddressSpace:  d.cfg.LocalAddressSpace,
 		GlobalAddressSpace: d.cfg.GlobalAddressSpace,
@@ -182,6 +196,7 @@ func (d *daemon) engine() http.Handler {
 		RequiresMACAddress: d.cfg.RequiresMACAddress,
 		Allowed:            d.cfg.AllowedOptions,
 		Timeout:            d.cfg.RequestTimeout,
+		Tracer:             d.telemetry.Tracer(),
 		Log:                d.log,
 	})
 }

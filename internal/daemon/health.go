@@ -23,8 +23,12 @@ func conditionOf(name string, err error) Condition {
 
 // conditions tells how Kuryr fares now.
 func (d *daemon) conditions(ctx context.Context) []Condition {
+	return append([]Condition{conditionOf("neutron", d.neutronHealth(ctx))}, d.ownConditions()...)
+}
+
+// ownConditions are those that are known without a question to anybody.
+func (d *daemon) ownConditions() []Condition {
 	all := []Condition{
-		conditionOf("neutron", d.neutronHealth(ctx)),
 		conditionOf("journal", d.journal.Err()),
 		conditionOf("docker socket", d.socket.check()),
 	}

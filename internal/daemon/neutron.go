@@ -29,7 +29,8 @@ func (d *daemon) openNeutron(ctx context.Context) error {
 		return err
 	}
 	d.api = server.Handler()
-	d.neutron, err = neutron.New(neutron.Options{Endpoint: inProcessEndpoint, Transport: neutron.InProcess(d.api), Log: d.log})
+	d.neutron, err = neutron.New(neutron.Options{
+		Endpoint: inProcessEndpoint, Transport: neutron.InProcess(d.api), Tracer: d.telemetry.Tracer(), Log: d.log})
 	if err != nil {
 		return err
 	}

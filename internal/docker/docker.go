@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"kuryr/internal/courier"
 )
 
@@ -62,6 +65,8 @@ type Options struct {
 	Allowed []string
 	// Timeout is each call's deadline; zero: 20 s. Docker's own, where it has one, is 30 s.
 	Timeout time.Duration
+	// Tracer starts a trace for each call; nil: nobody does.
+	Tracer trace.Tracer
 	// Log takes one Debug line a call, at level Warn when it failed; nil: none.
 	Log *slog.Logger
 }
@@ -101,6 +106,9 @@ func New(c Courier, o Options) http.Handler {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
 	}
 	s := &server{courier: c, opts: o, log: o.Log, noted: newNotes(o.Log)}
 	s.methods = map[string]method{

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"kuryr/internal/courier"
 	"kuryr/internal/observe"
 )
@@ -99,12 +101,15 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, name string, m me
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.opts.Timeout)
 	defer cancel()
+	ctx, span := s.opts.Tracer.Start(ctx, observe.Name(observe.AreaDocker, name), observe.Call())
+	defer span.End()
 	var a about
 	var answer any
 	body, err := s.readBody(w, r)
 	if err == nil {
 		answer, err = s.run(ctx, name, m, body, &a)
 	}
+	span.SetAttributes(a.labels()...)
 	attrs := append(a.attrs(name), slog.Float64(observe.Ms, float64(time.Since(start).Microseconds())/1000))
 	if err == nil {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "served a call", attrs...)
@@ -112,6 +117,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, name string, m me
 		return
 	}
 	e := explain(err, m.op, a.String())
+	span.RecordError(e)
 	attrs = append(attrs, slog.String(observe.Kind, courier.KindOf(e).String()), slog.String(observe.Err, causes(e)))
 	s.log.LogAttrs(ctx, slog.LevelWarn, "a call failed", attrs...)
 	text := textOf(e)
@@ -227,6 +233,15 @@ func (a about) attrs(name string) []slog.Attr {
 
 // cut keeps what may be anything from filling the log and the answer.
 func cut(s string) string { return fmt.Sprintf("%.60s", s) }
+
+// labels are the trace's labels of a call.
+func (a about) labels() []attribute.KeyValue {
+	var out []attribute.KeyValue
+	for _, r := range a.refs {
+		out = append(out, attribute.String(r.field, short(r.value)))
+	}
+	return out
+}
 
 // short cuts an ID as Docker's own tools do. It may be anything still, before
 // it is checked.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"kuryr/internal/courier"
 )
@@ -22,7 +24,18 @@ type Options struct {
 	// Cloud returns the settings of a cloud, which are asked for again at each
 	// authentication. nil: there is none.
 	Cloud func() (Cloud, error)
-	Log   *slog.Logger // required
+	// Tracer starts a span for each request; nil: nobody does.
+	Tracer trace.Tracer
+	Log    *slog.Logger // required
+}
+
+// wire is the way out to a server.
+func (o Options) wire(next http.RoundTripper, server string) *wire {
+	w := &wire{next: next, log: o.Log, tracer: o.Tracer, server: server}
+	if w.tracer == nil {
+		w.tracer = noop.Tracer{}
+	}
+	return w
 }
 
 // Client is a Neutron. Its methods may be called concurrently.
@@ -55,7 +68,7 @@ func New(o Options) (*Client, error) {
 		transport = newTransport()
 	}
 	retries := newBudget()
-	way := &meter{next: &wire{next: transport, log: o.Log, server: "neutron"}, breaker: newBreaker(o.Log), budget: retries}
+	way := &meter{next: o.wire(transport, "neutron"), breaker: newBreaker(o.Log), budget: retries}
 	return &Client{
 		api:      newService(base, newHTTPClient(way, 0), retries),
 		endpoint: base,
@@ -74,7 +87,7 @@ func newCloudClient(o Options) (*Client, error) {
 	away, retries := newBreaker(o.Log), newBudget()
 	s := &session{source: o.Cloud, trust: t, log: o.Log, warned: map[string]bool{}}
 	s.keys = &keystone{log: o.Log, retries: retries,
-		transport: &meter{next: &wire{next: way, log: o.Log, server: "keystone"}, breaker: away, budget: retries, keystone: true}}
+		transport: &meter{next: o.wire(way, "keystone"), breaker: away, budget: retries, keystone: true}}
 	cloud, err := s.read()
 	if err != nil {
 		return nil, err
@@ -85,7 +98,7 @@ func newCloudClient(o Options) (*Client, error) {
 	if _, err := t.use(cloud.tlsFiles()); err != nil {
 		return nil, err
 	}
-	s.next = newLimit(&meter{next: &wire{next: way, log: o.Log, server: "neutron"}, breaker: away, budget: retries}, cloud.MaxRequests)
+	s.next = newLimit(&meter{next: o.wire(way, "neutron"), breaker: away, budget: retries}, cloud.MaxRequests)
 	g := &gate{next: &door{next: s, breaker: away}}
 	return &Client{
 		api:      newService(sessionBase, newHTTPClient(g, cloud.Timeout), retries),

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"kuryr/internal/crash"
 	"kuryr/internal/observe"
@@ -29,13 +31,17 @@ const requestIDHeader = "X-Openstack-Request-Id"
 type wire struct {
 	next   http.RoundTripper
 	log    *slog.Logger
+	tracer trace.Tracer
 	server string // as the log names it
 }
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
+	ctx, span := w.tracer.Start(req.Context(), observe.Name(observe.AreaNeutron, req.Method+" "+resourceOf(req.URL.Path)))
+	defer span.End()
+	req = req.Clone(ctx)
 	id := "req-" + uuid.NewString()
+	span.SetAttributes(attribute.String("path", req.URL.RequestURI()), attribute.String("request", id))
 	req.Header.Set(requestIDHeader, id)
 	start := time.Now()
 	e, changes := effectOf(req)
@@ -49,6 +55,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	attrs := []any{"server", w.server, observe.Request, id, observe.Method, req.Method, observe.Path, req.URL.RequestURI(),
 		observe.Ms, float64(time.Since(start).Microseconds()) / 1000}
 	if err != nil {
+		span.RecordError(err)
 		if p := (*panicked)(nil); errors.As(err, &p) {
 			w.log.ErrorContext(req.Context(), "neutron: the server panicked", append(attrs, "panic", p.value, "stack", string(p.stack))...)
 		}
@@ -57,6 +64,10 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	w.log.DebugContext(req.Context(), "answer",
 		append(attrs, observe.Status, resp.StatusCode, "neutron_request", resp.Header.Get(requestIDHeader))...)
+	span.SetAttributes(attribute.String("neutron_request", resp.Header.Get(requestIDHeader)))
+	if resp.StatusCode >= http.StatusBadRequest {
+		span.RecordError(errors.New(resp.Status))
+	}
 	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer + 1}
 	return resp, nil
 }
@@ -74,6 +85,23 @@ func effectOf(req *http.Request) (e crash.Effect, changes bool) {
 	}
 	words := strings.Split(path, "/")
 	return crash.Effect("neutron " + req.Method + " " + words[(len(words)-1)/2*2]), true
+}
+
+// resourceOf is what a request is counted as: the collection that its path
+// names, with what hangs on one of its resources, and no ID.
+func resourceOf(path string) string {
+	_, rest, ok := strings.Cut(path, "/v2.0/")
+	if !ok {
+		_, rest, ok = strings.Cut(path, "/v3/") // Keystone's
+	}
+	words := strings.Split(rest, "/")
+	switch {
+	case !ok || rest == "":
+		return "versions"
+	case len(words) > 2 && (words[2] == "tags" || words[2] == "port_forwardings"):
+		return words[0] + "/" + words[2]
+	}
+	return words[0]
 }
 
 // bounded fails a read past its limit.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"kuryr/internal/courier"
 	"kuryr/internal/observe"
@@ -38,6 +40,7 @@ const (
 type Options struct {
 	// Connection is the database's address, "unix:PATH"; "": DefaultConnection.
 	Connection string
+	Tracer     trace.Tracer // starts a span for each transaction; nil: nobody does
 	Log        *slog.Logger // optional
 }
 
@@ -45,9 +48,10 @@ type Options struct {
 // again whenever the connection is lost. Its methods may be called at once by
 // several goroutines.
 type Client struct {
-	path string
-	log  *slog.Logger
-	turn chan struct{} // capacity 1; who has put something in owns what follows
+	path   string
+	log    *slog.Logger
+	tracer trace.Tracer
+	turn   chan struct{} // capacity 1; who has put something in owns what follows
 
 	now    *session // the last connection; nil before the first
 	closed bool
@@ -66,7 +70,11 @@ func New(o Options) (*Client, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{path: path, log: log, turn: make(chan struct{}, 1)}, nil
+	c := &Client{path: path, log: log, tracer: o.Tracer, turn: make(chan struct{}, 1)}
+	if c.tracer == nil {
+		c.tracer = noop.Tracer{}
+	}
+	return c, nil
 }
 
 // ParseConnection returns the path of the socket that a connection "unix:PATH"
@@ -156,17 +164,17 @@ const maxTries = 3
 // transact carries operations out, all or none. Where the connection is lost
 // the answer may be, too: they are repeated on a new one, so what is asked for
 // must be such that a second time changes nothing, or is refused.
-func (c *Client) transact(ctx context.Context, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+func (c *Client) transact(ctx context.Context, ops ...ovsdb.Operation) (results []ovsdb.OperationResult, err error) {
+	ctx, end := observe.Span(ctx, c.tracer, observe.Name(observe.AreaOVSDB, "transact"))
+	defer func() { end(err) }()
 	if err := ctx.Err(); err != nil {
 		return nil, c.unreachable(err) // once sent it could not be taken back
 	}
-	var err error
 	for range maxTries {
 		s, lost := c.session(ctx)
 		if lost != nil {
 			return nil, lost
 		}
-		var results []ovsdb.OperationResult
 		if results, err = s.transact(ctx, ops); err == nil {
 			return results, nil
 		}
