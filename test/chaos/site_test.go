@@ -52,7 +52,8 @@ var siteConfig = fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = %.0
 
 // siteOptions are of one site.
 type siteOptions struct {
-	live bool // the engine runs with live-restore
+	live     bool // the engine runs with live-restore
+	embedded bool // Neutron is Kuryr's own, with no proxy before it
 	// before, if any, is called when all but Kuryr runs, and returns what its
 	// configuration is to say too.
 	before func(context.Context, *site) (config string, err error)
@@ -72,8 +73,32 @@ func openSite(ctx context.Context, kuryr string, o siteOptions) (s *site, err er
 	if s.engine, err = testkit.StartEngine(ctx, s.machine, s.engineOptions()); err != nil {
 		return s, err
 	}
-	if s.server, err = testkit.StartNeutron(ctx, s.machine, kuryr); err != nil {
+	options := testkit.KuryrOptions{Config: siteConfig}
+	if !o.embedded {
+		if err := s.openNeutron(ctx, kuryr); err != nil {
+			return s, err
+		}
+		options.Neutron = s.proxy.URL
+	}
+	if o.before != nil {
+		more, err := o.before(ctx, s)
+		if err != nil {
+			return s, err
+		}
+		options.Config += "\n" + more
+	}
+	if s.kuryr, err = testkit.StartKuryr(ctx, s.machine, kuryr, options); err != nil {
 		return s, err
+	}
+	s.neutron = s.kuryr.Neutron
+	s.before, err = s.kuryr.Take(ctx)
+	return s, err
+}
+
+// openNeutron starts a Neutron, and a proxy before it.
+func (s *site) openNeutron(ctx context.Context, kuryr string) (err error) {
+	if s.server, err = testkit.StartNeutron(ctx, s.machine, kuryr); err != nil {
+		return err
 	}
 	s.neutron = testkit.NewNeutron(s.machine, s.server.Address)
 	// A Neutron that is not Kuryr's own has no default pool until an operator makes one.
@@ -81,25 +106,10 @@ func openSite(ctx context.Context, kuryr string, o siteOptions) (s *site, err er
 		"name": "kuryr", "prefixes": []string{"10.94.0.0/16"}, "default_prefixlen": 24,
 	}}, nil)
 	if err != nil {
-		return s, err
+		return err
 	}
-	if s.proxy, err = testkit.NewFaultProxy(ctx, s.machine, s.server.Address); err != nil {
-		return s, err
-	}
-	config := siteConfig
-	if o.before != nil {
-		more, err := o.before(ctx, s)
-		if err != nil {
-			return s, err
-		}
-		config += "\n" + more
-	}
-	s.kuryr, err = testkit.StartKuryr(ctx, s.machine, kuryr, testkit.KuryrOptions{Neutron: s.proxy.URL, Config: config})
-	if err != nil {
-		return s, err
-	}
-	s.before, err = s.kuryr.Take(ctx)
-	return s, err
+	s.proxy, err = testkit.NewFaultProxy(ctx, s.machine, s.server.Address)
+	return err
 }
 
 func (s *site) engineOptions() testkit.EngineOptions {
@@ -124,6 +134,26 @@ func (s *site) close(ctx context.Context) error {
 		errs = append(errs, s.machine.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// end closes the site, at the end of a test that has it for itself. A failed
+// one keeps what the logs say.
+func (s *site) end(t *testing.T) {
+	t.Helper()
+	if t.Failed() {
+		t.Logf("the end of kuryr's log:\n%s", s.kuryr.Log(60))
+		s.abandon(t)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readyIn)
+	defer cancel()
+	if refused := s.removeAll(ctx); len(refused) > 0 {
+		t.Errorf("in the end the engine refuses: %s", strings.Join(refused, "; "))
+	}
+	s.kuryr.AssertNothingLeft(t, s.before, promise)
+	if err := s.close(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 // abandon closes a site on which something failed: of that more may fail.
