@@ -20,7 +20,7 @@ func (c *Courier) RequestAddress(ctx context.Context, r AddressRequest) (netip.P
 		return netip.Prefix{}, because("request an address", "of pool "+string(r.Pool), err)
 	}
 	c.mu.Lock()
-	if p == nil || p.rec.State != ready {
+	if p == nil || p.rec.State != ready || !p.rec.CIDR.IsValid() {
 		c.mu.Unlock()
 		return netip.Prefix{}, &Error{Kind: NotFound, Op: "request an address", Subject: "of pool " + string(r.Pool),
 			Public: "Kuryr does not know this pool on this host", Hint: "remove the Docker network and create it again"}
@@ -108,6 +108,9 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		return netip.Prefix{}, err
 	}
 	subject := "on network " + n.rec.Name
+	if err := n.rec.noSettings(); err != nil {
+		return netip.Prefix{}, because(op, subject, err)
+	}
 	if r.Address.IsValid() && r.Address == p.Gateway {
 		return netip.Prefix{}, &Error{Kind: Conflict, Op: op, Subject: subject, Public: "it is the network's gateway"}
 	}

@@ -90,6 +90,9 @@ func (c *Courier) claim(ctx context.Context, n *network, r AttachRequest) (*atta
 		}
 	}
 	if main == nil {
+		if err := n.rec.noSettings(); err != nil {
+			return nil, err
+		}
 		main = c.newAttachment(n, c.wish(n, r))
 		c.mu.Lock()
 		main.rec.Endpoint = r.Endpoint

@@ -38,6 +38,10 @@ func (x brokenNeutron) NetworksByTags(ctx context.Context, tags ...string) ([]co
 	return broken(ctx, x.b, "list networks by tags", func() ([]courier.Network, error) { return x.n.NetworksByTags(ctx, tags...) })
 }
 
+func (x brokenNeutron) SubnetPoolsByTags(ctx context.Context, tags ...string) ([]courier.SubnetPool, error) {
+	return broken(ctx, x.b, "list subnetpools by tags", func() ([]courier.SubnetPool, error) { return x.n.SubnetPoolsByTags(ctx, tags...) })
+}
+
 func (x brokenNeutron) SubnetsByTags(ctx context.Context, tags ...string) ([]courier.Subnet, error) {
 	return broken(ctx, x.b, "list subnets by tags", func() ([]courier.Subnet, error) { return x.n.SubnetsByTags(ctx, tags...) })
 }

@@ -78,12 +78,13 @@ func (c *Courier) tagPort(ctx context.Context, r attachmentRecord) error {
 }
 
 // pythonPool returns the ID by which the Python Kuryr knows an existing
-// subnetpool: its own, unless a pool of this host has that already.
-func (c *Courier) pythonPool(id SubnetPoolID) PoolID {
+// subnetpool: its own, unless a pool of this host has that already. Then, and
+// without compat_tags, it is another.
+func (c *Courier) pythonPool(id SubnetPoolID, another string) PoolID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.opt.CompatTags || id == "" || c.pools[PoolID(id)] != nil {
-		return PoolID(c.newIntent())
+		return PoolID(another)
 	}
 	return PoolID(id)
 }

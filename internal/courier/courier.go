@@ -68,6 +68,7 @@ type Courier struct {
 	lookErr   error            // why Neutron did not answer the last time
 	newWaiter chan struct{}    // wakes who asks; capacity 1
 
+	restoring   chan struct{} // capacity 1: one network or pool is found again at a time
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup
 	kernelSlots chan struct{} // limits removals at work in the kernel
@@ -117,6 +118,7 @@ func New(n Needs, o Options) *Courier {
 		releases:    map[heldAddress]time.Time{},
 		waiters:     map[*waiter]bool{},
 		newWaiter:   make(chan struct{}, 1),
+		restoring:   make(chan struct{}, 1),
 		cutting:     make(chan struct{}, 1),
 		kernelSlots: make(chan struct{}, kernelSlots),
 		cloudSlots:  make(chan struct{}, cloudSlots),

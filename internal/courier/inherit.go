@@ -54,40 +54,64 @@ func (c *Courier) takeOver(ctx context.Context, id EngineNetworkID, found Networ
 	return n, c.save(ctx, durable, n)
 }
 
-// knownNetwork returns the engine's network, the Python Kuryr's too; nil: there
-// is none.
+// knownNetwork returns the engine's network, one that the journal has lost and
+// the Python Kuryr's too; nil: there is none.
 func (c *Courier) knownNetwork(ctx context.Context, id EngineNetworkID) (*network, error) {
 	c.mu.Lock()
 	n := c.networks[id]
+	whole := n != nil && !n.rec.Partial
 	c.mu.Unlock()
-	if n != nil {
+	switch {
+	case whole:
 		return n, nil
+	case n != nil:
+		return n, c.complete(ctx, n)
+	}
+	if n, err := c.restoreNetwork(ctx, id); n != nil || err != nil {
+		return n, err
 	}
 	return c.inheritNetwork(ctx, id)
 }
 
-// knownPool returns the pool of an ID, the Python Kuryr's too; nil: there is none.
+// knownPool returns the pool of an ID, one that the journal has lost and the
+// Python Kuryr's too; nil: there is none.
 func (c *Courier) knownPool(ctx context.Context, id PoolID) (*pool, error) {
 	c.mu.Lock()
 	p := c.pools[id]
 	c.mu.Unlock()
-	if p != nil {
+	if p != nil || !pyPoolTag(string(id)) {
 		return p, nil
 	}
-	return c.inheritPool(ctx, id)
+	sp, own, err := c.subnetPoolOf(ctx, id)
+	if err != nil || sp == nil {
+		return nil, err
+	}
+	if own || slices.Contains(sp.Tags, string(id)) {
+		return c.restorePool(ctx, id, *sp, own)
+	}
+	return c.inheritPool(ctx, id, *sp)
+}
+
+// subnetPoolOf returns the subnetpool that has the pool's ID, or has it as a
+// tag, and whether it was made for the pool; nil: there is none.
+func (c *Courier) subnetPoolOf(ctx context.Context, id PoolID) (sp *SubnetPool, own bool, err error) {
+	found, err := c.Neutron.FindSubnetPools(ctx, Reference{ID: string(id)})
+	if err == nil && len(found) == 0 {
+		found, err = c.Neutron.SubnetPoolsByTags(ctx, string(id))
+	}
+	if err != nil || len(found) == 0 {
+		return nil, false, err
+	}
+	_, marked := c.marked(found[0].Description)
+	return &found[0], marked && found[0].ID == SubnetPoolID(id), nil
 }
 
 // inheritPool finds the subnetpool that the Python Kuryr gave to the engine as
 // a pool, and the subnet and network that it became.
-func (c *Courier) inheritPool(ctx context.Context, id PoolID) (*pool, error) {
-	if !pyPoolTag(string(id)) {
+func (c *Courier) inheritPool(ctx context.Context, id PoolID, sp SubnetPool) (*pool, error) {
+	if len(sp.Prefixes) == 0 {
 		return nil, nil
 	}
-	found, err := c.Neutron.FindSubnetPools(ctx, Reference{ID: string(id)})
-	if err != nil || len(found) == 0 || len(found[0].Prefixes) == 0 {
-		return nil, err
-	}
-	sp := found[0]
 	p := &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: ready, ID: id, CIDR: sp.Prefixes[0], SubnetPool: sp.ID,
 		Adopted: c.foreign(sp), Python: true, Inherited: true, Touched: time.Now()}}
 	if err := c.findSubnetOf(ctx, p, sp); err != nil {
@@ -129,16 +153,24 @@ func (c *Courier) resolvePool(ctx context.Context, p *pool) error {
 	if !r.Inherited || r.SubnetPool != "" {
 		return nil
 	}
-	found, err := c.Neutron.FindSubnetPools(ctx, Reference{ID: string(r.ID)})
-	if err != nil || len(found) == 0 {
+	sp, own, err := c.subnetPoolOf(ctx, r.ID)
+	if err != nil || sp == nil {
 		return err
+	}
+	if own || slices.Contains(sp.Tags, string(r.ID)) {
+		return c.rekey(ctx, p, func() {
+			p.rec.SubnetPool, p.rec.Adopted, p.rec.Inherited, p.rec.Python, p.rec.Sought = sp.ID, !own, false, false, true
+			if p.rec.Intent = string(r.ID); own {
+				p.rec.Intent, _ = c.marked(sp.Description)
+			}
+		})
 	}
 	subnets, err := c.Neutron.SubnetsByTags(ctx, string(r.ID))
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	p.rec.SubnetPool, p.rec.Adopted = found[0].ID, c.foreign(found[0])
+	p.rec.SubnetPool, p.rec.Adopted = sp.ID, c.foreign(*sp)
 	if len(subnets) == 1 {
 		p.rec.Subnet = subnets[0].ID
 	}
@@ -225,11 +257,15 @@ func (c *Courier) inheritAttachment(ctx context.Context, n *network, id Endpoint
 	return a, c.save(ctx, durable, a)
 }
 
-// inherit makes the record that of a port of the Python Kuryr's, which has a link.
+// inherit makes the record that of a port of the Python Kuryr's, which has a
+// link. One that only its device leads to, and has no name of Kuryr's, was there
+// before: it may be this Kuryr's, of a journal that was lost.
 func (r *attachmentRecord) inherit(p Port) {
 	r.take(p, nil)
 	r.Neutron, r.Linked, r.Joined, r.Python, r.Inherited = p.Network, true, true, true, true
-	if slices.Contains(p.Tags, pyPortExisting) {
+	tagged := slices.ContainsFunc(p.Tags, func(t string) bool { return strings.HasPrefix(t, pyLow) || t == pyPort })
+	named := p.Name == p.DeviceID+"-port" || p.Name == pyUnbound
+	if slices.Contains(p.Tags, pyPortExisting) || !tagged && !named {
 		r.Origin = adopted
 	}
 }
@@ -296,6 +332,12 @@ func (c *Courier) resolveAttachment(a *attachment) error {
 	if err != nil || port == nil {
 		return err
 	}
+	if intent, ours := c.marked(port.Description); ours {
+		return c.rekey(ctx, a, func() {
+			a.rec.take(*port, nil)
+			a.rec.Intent, a.rec.Neutron, a.rec.Inherited, a.rec.Linked, a.rec.Joined = intent, port.Network, false, true, true
+		})
+	}
 	c.mu.Lock()
 	a.rec.inherit(*port)
 	c.mu.Unlock()
@@ -316,8 +358,26 @@ func (c *Courier) resolveNetwork(ctx context.Context, n *network) error {
 	c.mu.Lock()
 	r := n.rec
 	c.mu.Unlock()
+	if r.Partial {
+		return c.giveUpPartial(ctx, n)
+	}
 	if !r.Inherited || r.Neutron != "" {
 		return nil
+	}
+	lost, err := c.lostNetwork(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if lost != nil {
+		err := c.rekey(ctx, n, func() {
+			_, n.rec.Python = pyEngineNetwork(lost.Tags)
+			n.rec.Intent, _ = c.marked(lost.Description)
+			n.rec.Neutron, n.rec.Name, n.rec.Inherited, n.rec.Partial = lost.ID, lost.Name, false, true
+		})
+		if err != nil {
+			return err
+		}
+		return c.giveUpPartial(ctx, n)
 	}
 	found, err := c.Neutron.NetworksByTags(ctx, pyTags(string(r.ID))...)
 	if err != nil || len(found) == 0 {

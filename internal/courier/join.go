@@ -116,14 +116,15 @@ func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint E
 func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
 	op, subject := "detach endpoint "+endpoint.Short(), "from network "+network.Short()
 	c.mu.Lock()
-	a, n := c.endpoints[endpoint], c.networks[network]
-	if a == nil && (n == nil || n.rec.Inherited) {
+	n, renamed := c.tabled(network)
+	a := c.endpoints[endpoint]
+	if a == nil && (n == nil || n.rec.Inherited || n.rec.Partial) {
 		c.mu.Unlock()
 		return because(op, subject, c.detachInherited(ctx, network, endpoint))
 	}
 	if a == nil || a.rec.Network != network || a.rec.State == removing {
 		c.mu.Unlock()
-		return nil
+		return because(op, subject, c.save(ctx, durable, renamed...))
 	}
 	a.rec.State = removing
 	for _, x := range a.rec.Addresses {
@@ -132,7 +133,11 @@ func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint 
 		}
 	}
 	c.mu.Unlock()
-	return because(op, subject, c.removeLater(ctx, a))
+	err := c.save(context.WithoutCancel(ctx), durable, renamed...)
+	if e := c.removeLater(ctx, a); err == nil {
+		err = e
+	}
+	return because(op, subject, err)
 }
 
 // Describe tells what an endpoint has; NotFound when it is not attached here.

@@ -58,6 +58,7 @@ type SubnetPools interface {
 	CreateSubnetPool(context.Context, SubnetPoolSpec) (SubnetPool, error)
 	DeleteSubnetPool(context.Context, SubnetPoolID) error
 	SubnetPoolsByMark(context.Context, Mark) ([]SubnetPool, error)
+	SubnetPoolsByTags(ctx context.Context, tags ...string) ([]SubnetPool, error)
 	FindSubnetPools(context.Context, Reference) ([]SubnetPool, error)
 	// DefaultSubnetPools returns Neutron's own default of a family (is_default), if there is one.
 	DefaultSubnetPools(context.Context, Family) ([]SubnetPool, error)

@@ -20,7 +20,7 @@ const (
 // that were not requested from Kuryr (another IPAM driver's) become subnets
 // that no subnetpool knows. A repeated call succeeds.
 func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
-	name := "kuryr-net-" + head8(r.ID)
+	name := networkName(r.ID)
 	n := &network{life: newLife(), rec: networkRecord{
 		Intent: c.newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal, MTU: r.MTU}}
 	n.op.Lock()
@@ -150,6 +150,11 @@ func (c *Courier) buildNetwork(ctx context.Context, n *network, r NetworkRequest
 		if n.rec.Origin != created && todo.from[i] == "" && pools[i] != nil && !pools[i].rec.Adopted {
 			specs[i].Pool = "" // a subnetpool of this host's alone could not go while others use the subnet
 		}
+		// The mark says which pool the subnet was, should the journal be lost.
+		specs[i].Mark = c.mark(n.rec.Intent)
+		if pools[i] != nil {
+			specs[i].Mark = c.mark(pools[i].rec.Intent)
+		}
 		s, err := c.obtainSubnet(ctx, n, specs[i], todo.chosen[i])
 		if err != nil {
 			return err
@@ -189,9 +194,21 @@ func (c *Courier) obtainNetwork(ctx context.Context, n *network, r NetworkReques
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	n.rec.Neutron, n.rec.MTU = made.ID, made.MTU
-	return nil
+	c.mu.Unlock()
+	return c.tag(ctx, Resource{NetworkResource, string(made.ID)}, n.rec.hidden())
+}
+
+// hidden returns the tags for what nobody could tell from a network and what is
+// on it, should the journal be lost.
+func (r networkRecord) hidden() (tags []string) {
+	if r.Internal {
+		tags = append(tags, internalTag)
+	}
+	if !r.Ports.isZero() {
+		tags = append(tags, settingsTag)
+	}
+	return tags
 }
 
 // obtainSubnet makes a subnet on a new network, or sees which there is on
@@ -201,7 +218,6 @@ func (c *Courier) obtainSubnet(ctx context.Context, n *network, spec SubnetSpec,
 		spec.Mark = c.mark(n.rec.Intent).common()
 		return c.shareSubnet(ctx, n, spec, chosen)
 	}
-	spec.Mark = c.mark(n.rec.Intent)
 	s, err := c.Neutron.CreateSubnet(ctx, spec)
 	if err != nil {
 		return s, err
@@ -267,7 +283,7 @@ func countFamily(pools []NetworkPool, f Family) int {
 // Unknown networks are no error.
 func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 	c.mu.Lock()
-	n := c.networks[id]
+	n, renamed := c.tabled(id)
 	if n == nil {
 		c.mu.Unlock()
 		return because("delete network", id.Short(), c.deleteInheritedNetwork(ctx, id))
@@ -286,7 +302,10 @@ func (c *Courier) DeleteNetwork(ctx context.Context, id EngineNetworkID) error {
 		}
 	}
 	c.mu.Unlock()
-	err := c.removeLater(ctx, n)
+	err := c.save(context.WithoutCancel(ctx), durable, renamed...) // before n: its pools go with it
+	if e := c.removeLater(ctx, n); err == nil {
+		err = e
+	}
 	for _, a := range left {
 		if e := c.removeLater(ctx, a); err == nil {
 			err = e

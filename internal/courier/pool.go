@@ -55,7 +55,7 @@ func (c *Courier) subnetAsPool(ctx context.Context, r PoolRequest) (Pool, error)
 	if err := c.admitPool(ctx, p); err != nil {
 		return Pool{}, because(op, subject, err)
 	}
-	return c.openPool(ctx, p, c.pythonPool(s.Pool), "")
+	return c.openPool(ctx, p, c.pythonPool(s.Pool, c.newIntent()), "")
 }
 
 // offered tells whether a subnet is a pool that no network has taken yet.
@@ -93,9 +93,10 @@ func (c *Courier) poolWithin(ctx context.Context, r PoolRequest) (Pool, error) {
 }
 
 // adoptedPool is a CIDR of a subnetpool that was there before. Its ID is going
-// to be a tag of that.
+// to be a tag of that, and the intent in the mark of the subnet.
 func (c *Courier) adoptedPool(from SubnetPoolID, cidr netip.Prefix) *pool {
-	return &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: creating, ID: c.pythonPool(from),
+	intent := c.newIntent()
+	return &pool{life: newLife(), rec: poolRecord{Intent: intent, State: creating, ID: c.pythonPool(from, intent),
 		CIDR: cidr, SubnetPool: from, Adopted: true, Touched: time.Now()}}
 }
 
@@ -377,7 +378,7 @@ func (c *Courier) deletePool(ctx context.Context, r poolRecord) error {
 		switch {
 		case lookErr != nil || len(left) == 0:
 			return err
-		case r.Inherited && time.Since(r.Touched) < idleLife:
+		case (r.Inherited || r.Sought) && time.Since(r.Touched) < idleLife:
 			return errWaiting // Docker deletes the network after its pools
 		}
 		c.log.Info("a subnetpool is left: others use its subnets", "subnetpool", r.SubnetPool)

@@ -14,8 +14,9 @@ const (
 	pyNetExisting  = "kuryr.net.existing:" // 12 characters of the engine's ID: the network was there before
 	pyPoolExisting = "kuryr.subnetpool.existing"
 	pyPortExisting = "kuryr.port.existing"
-	pyPort         = "compute:kuryr" // on ports that it made, and their device_owner
-	pySubnetName   = "kuryr-subnet-" // starts the names of subnets that it made
+	pyPort         = "compute:kuryr"      // on ports that it made, and their device_owner
+	pyUnbound      = "kuryr-unbound-port" // a port that it made and no endpoint had claimed yet
+	pySubnetName   = "kuryr-subnet-"      // starts the names of subnets that it made
 )
 
 // pyTags are the two that say which of the engine's networks or endpoints a

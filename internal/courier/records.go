@@ -93,6 +93,7 @@ type poolRecord struct {
 	Auxiliary  []netip.Addr    `json:"auxiliary,omitempty"`  // likewise
 	Python     bool            `json:"python,omitempty"`     // the Python Kuryr's tags are, or are about to be, on what it stands for
 	Inherited  bool            `json:"inherited,omitempty"`  // the Python Kuryr made it
+	Sought     bool            `json:"sought,omitempty"`     // it was given up before it was found again
 	Network    EngineNetworkID `json:"network,omitempty"`    // which took it
 	Subnet     SubnetID        `json:"subnet,omitempty"`
 	Released   bool            `json:"released,omitempty"` // by the engine, while the network is still there
@@ -132,6 +133,9 @@ type networkRecord struct {
 	Python    bool            `json:"python,omitempty"`    // likewise with the Python Kuryr's tags
 	Inherited bool            `json:"inherited,omitempty"` // the Python Kuryr made it, or adopted it
 	Ports     PortSettings    `json:"ports,omitzero"`      // of its attachments' ports
+	Unset     bool            `json:"unset,omitempty"`     // Ports were lost with the journal
+	Shortened bool            `json:"shortened,omitempty"` // ID is the start of it: no call has named the whole since the journal was lost
+	Partial   bool            `json:"partial,omitempty"`   // pools and attachments may have been lost with the journal
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
 }

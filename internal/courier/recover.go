@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -40,6 +41,7 @@ func (c *Courier) Start(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
+	searching := slices.ContainsFunc(c.lossesNow(), func(l Loss) bool { return !l.Found })
 	doomed, halfDone := c.toRemove()
 	var closed []*attachment
 	for _, a := range c.attachments {
@@ -59,6 +61,9 @@ func (c *Courier) Start(ctx context.Context) error {
 		c.openLater(a)
 	}
 	c.resumeExposing()
+	if searching || len(c.incomplete()) > 0 {
+		c.background.Go(c.makeGood)
+	}
 	c.background.Go(c.expiry)
 	return nil
 }
@@ -170,6 +175,7 @@ func (c *Courier) expiry() {
 		if old := c.expired(time.Now()); len(old) > 0 {
 			c.discard(old...)
 		}
+		c.tellNoMore(c.stopped, time.Now())
 	}
 }
 

@@ -67,6 +67,11 @@ func (c *Courier) securityGroups(ctx context.Context, refs []Reference) ([]Secur
 	return ids, nil
 }
 
+// isZero tells whether nothing was chosen.
+func (s PortSettings) isZero() bool {
+	return s.SecurityGroups == nil && s.QoSPolicy == "" && s.PortSecurity == nil && s.DNSName == "" && s.AddressPairs == nil
+}
+
 // over returns the settings of a port of its own on top of its network's.
 func (s PortSettings) over(network PortSettings) PortSettings {
 	out := network

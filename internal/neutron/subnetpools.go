@@ -89,6 +89,12 @@ func (c *Client) SubnetPoolsByMark(ctx context.Context, m courier.Mark) ([]couri
 	return c.subnetPools(ctx, subnetpools.ListOpts{Description: m.String()}, "marked "+m.String())
 }
 
+// SubnetPoolsByTags implements courier.SubnetPools.
+func (c *Client) SubnetPoolsByTags(ctx context.Context, tags ...string) ([]courier.SubnetPool, error) {
+	all := strings.Join(tags, ",")
+	return c.subnetPools(ctx, subnetpools.ListOpts{Tags: all}, "tagged "+all)
+}
+
 // FindSubnetPools implements courier.SubnetPools.
 func (c *Client) FindSubnetPools(ctx context.Context, r courier.Reference) ([]courier.SubnetPool, error) {
 	return find(ctx, c, "subnetpools", []courier.Reference{r}, nil, subnetPoolWire.read)
