@@ -102,8 +102,8 @@ func (c *Courier) subnetPoolOf(ctx context.Context, id PoolID) (sp *SubnetPool, 
 	if err != nil || len(found) == 0 {
 		return nil, false, err
 	}
-	_, marked := c.marked(found[0].Description)
-	return &found[0], marked && found[0].ID == SubnetPoolID(id), nil
+	_, own = c.ownPool(found[0])
+	return &found[0], own && found[0].ID == SubnetPoolID(id), nil
 }
 
 // inheritPool finds the subnetpool that the Python Kuryr gave to the engine as
@@ -161,7 +161,7 @@ func (c *Courier) resolvePool(ctx context.Context, p *pool) error {
 		return c.rekey(ctx, p, func() {
 			p.rec.SubnetPool, p.rec.Adopted, p.rec.Inherited, p.rec.Python, p.rec.Sought = sp.ID, !own, false, false, true
 			if p.rec.Intent = string(r.ID); own {
-				p.rec.Intent, _ = c.marked(sp.Description)
+				p.rec.Intent, _ = c.ownPool(*sp)
 			}
 		})
 	}

@@ -29,6 +29,14 @@ func (c *Courier) marked(description string) (intent string, ok bool) {
 	return m.Intent, ok && m.Host == c.opt.Host && !isCommon(description)
 }
 
+// ownPool returns the intent of a subnetpool that this host made for one pool:
+// its one prefix is what was asked for. The default ones may carry a mark too.
+func (c *Courier) ownPool(sp SubnetPool) (intent string, ok bool) {
+	intent, ok = c.marked(sp.Description)
+	standard := sp.Name == c.opt.DefaultPoolV4 || sp.Name == c.opt.DefaultPoolV6
+	return intent, ok && !standard && len(sp.Prefixes) == 1 && sp.Prefixes[0].Bits() == sp.DefaultPrefixLen
+}
+
 // restoreNetwork finds the network that this host made for an engine's; nil:
 // there is none.
 func (c *Courier) restoreNetwork(ctx context.Context, id EngineNetworkID) (*network, error) {
@@ -253,7 +261,7 @@ func (c *Courier) restorePool(ctx context.Context, id PoolID, from SubnetPool, o
 	if err != nil {
 		return nil, err
 	}
-	intent, _ := c.marked(from.Description)
+	intent, _ := c.ownPool(from)
 	if !own {
 		intent = string(id)
 	}
@@ -263,7 +271,7 @@ func (c *Courier) restorePool(ctx context.Context, id PoolID, from SubnetPool, o
 		}
 	}
 	p := &pool{life: newLife(), rec: poolRecord{Intent: intent, State: ready, ID: id, SubnetPool: from.ID, Adopted: !own, Touched: time.Now()}}
-	if own && len(from.Prefixes) == 1 {
+	if own {
 		p.rec.CIDR = from.Prefixes[0]
 	}
 	var n *network
@@ -304,7 +312,7 @@ func (c *Courier) subnetOfLost(ctx context.Context, id PoolID, from SubnetPool, 
 	}
 	intent := string(id)
 	if own {
-		intent, _ = c.marked(from.Description)
+		intent, _ = c.ownPool(from)
 	}
 	c.mu.Lock()
 	known := map[SubnetID]bool{}

@@ -78,11 +78,11 @@ func (c *Courier) surveyPools(ctx context.Context, n networkRecord, subnets []Su
 		r := poolRecord{Intent: intent, State: ready, ID: PoolID(id), CIDR: s.CIDR, SubnetPool: s.Pool, Adopted: true,
 			Gateway: s.Gateway, Network: n.ID, Subnet: s.ID, Touched: time.Now()}
 		i := slices.IndexFunc(own, func(sp SubnetPool) bool {
-			of, _ := c.marked(sp.Description)
-			return sp.ID == s.Pool || of == intent
+			of, ours := c.ownPool(sp)
+			return ours && sp.Prefixes[0] == s.CIDR && (sp.ID == s.Pool || of == intent)
 		})
 		if i >= 0 {
-			r.Intent, _ = c.marked(own[i].Description)
+			r.Intent, _ = c.ownPool(own[i])
 			r.ID, r.SubnetPool, r.Adopted = PoolID(own[i].ID), own[i].ID, false
 		} else {
 			found, err := c.Neutron.FindSubnetPools(ctx, Reference{ID: string(s.Pool)})

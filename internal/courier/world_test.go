@@ -63,7 +63,8 @@ func newWorld(t *testing.T, adjust ...func(*embedded.Options)) *world {
 	for name, prefix := range map[string]string{"kuryr": "10.64.0.0/12", "kuryr6": "fd00:64::/48"} {
 		p := netip.MustParsePrefix(prefix)
 		bits := map[bool]int{true: 24, false: 64}[p.Addr().Is4()]
-		_, err := w.neutron.CreateSubnetPool(t.Context(), courier.SubnetPoolSpec{Name: name, Prefixes: []netip.Prefix{p}, DefaultPrefixLen: bits})
+		_, err := w.neutron.CreateSubnetPool(t.Context(), courier.SubnetPoolSpec{Name: name, Prefixes: []netip.Prefix{p}, DefaultPrefixLen: bits,
+			Mark: courier.Mark{Host: testHost, Intent: "default-subnetpool"}}) // as the daemon does
 		if err != nil {
 			t.Fatal(err)
 		}

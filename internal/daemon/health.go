@@ -96,8 +96,12 @@ func (s *Status) notices() []string {
 			count(s.Courier.Pending, "removal is being", "removals are being"), s.Courier.LastError))
 	}
 	for _, l := range s.Courier.Losses {
-		notices = append(notices, fmt.Sprintf("the journal was found damaged on %s: %s. What it lost is looked for in Neutron and the kernel; the damaged file is %s",
-			l.At.UTC().Format("2006-01-02 15:04:05 UTC"), l.What, l.File))
+		done := "is being looked for"
+		if l.Found {
+			done = "has been looked for"
+		}
+		notices = append(notices, fmt.Sprintf("the journal was found damaged on %s: %s. What it lost %s in Neutron and the kernel; the damaged file is %s",
+			l.At.UTC().Format("2006-01-02 15:04:05 UTC"), l.What, done, l.File))
 	}
 	return notices
 }

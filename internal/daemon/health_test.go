@@ -30,7 +30,7 @@ func TestNotices(t *testing.T) {
 			"1 removal is being tried again: cannot delete port: no answer"}},
 		{"losses", "real", courier.Status{Losses: []courier.Loss{{At: time.Unix(1e9, 0), What: "it is damaged at offset 7", File: "/x"}}}, []string{
 			"the journal was found damaged on 2001-09-09 01:46:40 UTC: it is damaged at offset 7. " +
-				"What it lost is looked for in Neutron and the kernel; the damaged file is /x"}},
+				"What it lost is being looked for in Neutron and the kernel; the damaged file is /x"}},
 	} {
 		s := Status{Neutron: NeutronStatus{Kind: tt.kind}, Courier: tt.status}
 		if d := cmp.Diff(tt.want, s.notices()); d != "" {

@@ -66,9 +66,11 @@ func (s *suite) allTags() {
 	n := s.makeNetwork()
 	sub := s.makeSubnet(n.ID, "10.220.0.0/24")
 	p := s.makePort(courier.PortSpec{Network: n.ID})
+	sp := s.makePool("10.219.0.0/24", 24)
 	one, two := "neutrontest."+uuid.NewString(), "neutrontest:"+uuid.NewString()
 	for _, r := range []courier.Resource{
 		{Kind: courier.NetworkResource, ID: string(n.ID)}, {Kind: courier.SubnetResource, ID: string(sub.ID)}, {Kind: courier.PortResource, ID: string(p.ID)},
+		{Kind: courier.SubnetPoolResource, ID: string(sp.ID)},
 	} {
 		s.check(s.n.SetTags(s.ctx(), r, []string{one, two}))
 		s.check(s.n.Tag(s.ctx(), r, one))
@@ -82,6 +84,11 @@ func (s *suite) allTags() {
 	s.check(err)
 	if len(subnets) != 1 || subnets[0].ID != sub.ID {
 		s.Errorf("subnets by tag: %v", subnets)
+	}
+	pools, err := s.n.SubnetPoolsByTags(s.ctx(), one, two)
+	s.check(err)
+	if len(pools) != 1 || pools[0].ID != sp.ID {
+		s.Errorf("subnetpools by tags: %v", pools)
 	}
 	ports, err := s.n.FindPorts(s.ctx(), courier.PortQuery{Tags: []string{one, two}})
 	s.check(err)
