@@ -2,7 +2,9 @@ package binding
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -20,6 +22,8 @@ type Binder struct {
 	bridges  *bridgePlug
 	forward  *forward
 	switches *ovsdb.Client // nil: there is none
+	links    *link.Links
+	programs string // their folder
 }
 
 // DefaultIntegrationBridge is the Open vSwitch bridge that Neutron's agent and
@@ -35,6 +39,9 @@ type Options struct {
 	// IntegrationBridge is where ports go whose binding names no bridge; "":
 	// DefaultIntegrationBridge.
 	IntegrationBridge string
+	// Programs is the folder of executables for vif_types that are not built in;
+	// "": there are none.
+	Programs string
 	// Linger is how long a Linux bridge of Kuryr's stays without a port, if Run
 	// runs. 0: it goes with its last port.
 	Linger time.Duration
@@ -59,7 +66,7 @@ func New(links *link.Links, o Options) *Binder {
 	fwd := newForward(links, o.Host, log)
 	bridges := newBridgePlug(links, fwd, o.Linger, log)
 	b := &Binder{
-		forward: fwd, bridges: bridges, switches: o.Switches,
+		forward: fwd, bridges: bridges, switches: o.Switches, links: links, programs: o.Programs,
 		plugs: map[string]plug{
 			"bridge": bridges,
 			"tap":    &tapPlug{links: links},
@@ -77,13 +84,38 @@ func New(links *link.Links, o Options) *Binder {
 	return b
 }
 
-// Check implements courier.Binder.
-func (b *Binder) Check(port courier.PortID, how courier.Binding) error {
+// plugFor returns how ports with this binding are plugged, or why they can't be.
+func (b *Binder) plugFor(port courier.PortID, how courier.Binding) (plug, error) {
 	p, ok := b.plugs[how.VIFType]
 	if !ok {
-		return refuse(port, how)
+		if !b.hasProgram(how.VIFType) {
+			return nil, refuse(port, how, b.programs)
+		}
+		p = &programPlug{links: b.links, dir: b.programs, name: how.VIFType}
 	}
-	return p.check(port, how)
+	if err := p.check(port, how); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// hasProgram tells whether there is an executable for a vif_type, or something
+// in its place.
+func (b *Binder) hasProgram(vifType string) bool {
+	if vifType == unbound || vifType == bindingFailed { // those are no ways to be plugged
+		return false
+	}
+	f, err := openProgram(b.programs, vifType)
+	if err == nil {
+		f.Close()
+	}
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// Check implements courier.Binder.
+func (b *Binder) Check(port courier.PortID, how courier.Binding) error {
+	_, err := b.plugFor(port, how)
+	return err
 }
 
 // FailsOpen implements courier.Binder. Neutron's linuxbridge agent sets its
@@ -102,19 +134,21 @@ func byKuryr(how courier.Binding) bool {
 
 // Bind implements courier.Binder. A Bind that fails leaves nothing behind.
 func (b *Binder) Bind(ctx context.Context, p courier.Plug) error {
-	if err := b.Check(p.Port, p.Binding); err != nil {
+	how, err := b.plugFor(p.Port, p.Binding)
+	if err != nil {
 		return err
 	}
-	return b.plugs[p.Binding.VIFType].bind(ctx, p)
+	return how.bind(ctx, p)
 }
 
 // Unbind implements courier.Binder. A port of a type that Bind refuses has
 // nothing to undo.
 func (b *Binder) Unbind(ctx context.Context, p courier.Plug) error {
-	if b.Check(p.Port, p.Binding) != nil {
+	how, err := b.plugFor(p.Port, p.Binding)
+	if err != nil {
 		return nil
 	}
-	return b.plugs[p.Binding.VIFType].unbind(ctx, p)
+	return how.unbind(ctx, p)
 }
 
 // Dissolve implements courier.Binder. A bridge that Neutron's linuxbridge agent

@@ -49,6 +49,8 @@ type Config struct {
 	// NeutronListen is the loopback "ADDRESS:PORT" on which the embedded
 	// Neutron is also served over TCP. Empty: in process only.
 	NeutronListen string
+	// BindDir is the folder of executables for vif_types that are not built in.
+	BindDir string
 	// VethDstPrefix starts the names of the interfaces inside containers.
 	VethDstPrefix string
 	// OVSDBConnection is the address, "unix:PATH", of Open vSwitch's database.

@@ -35,7 +35,6 @@ func peerOptions() []legacy {
 	const d, b, n = defaultSection, "binding", "neutron"
 	return []legacy{
 		{section: d, name: "pybasedir"},
-		{section: d, name: "bindir"},
 		{section: d, name: "deployment_type"},
 		{section: d, name: "port_driver", refuse: vethOnly},
 		{section: d, name: "default_port_driver", refuse: vethOnly},

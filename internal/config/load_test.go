@@ -30,6 +30,7 @@ func defaults() Config {
 		SubnetPoolPrefix:            "kuryrPool",
 		RequestTimeout:              20 * time.Second,
 		LostRequestTimeout:          120 * time.Second,
+		BindDir:                     "/usr/libexec/kuryr",
 		VethDstPrefix:               "eth",
 		OVSDBConnection:             "unix:/run/openvswitch/db.sock",
 		IntegrationBridge:           "br-int",
@@ -102,6 +103,7 @@ process_external_connectivity = off
 requires_mac_address = 1
 subnetpool_name_prefix = my Pool
 request_timeout = 300
+bindir = /opt/vifs
 lost_request_timeout = 200
 [Binding]
 veth_dst_prefix = net
@@ -127,7 +129,7 @@ max_requests = 8
 		SSLCertFile: "/etc/k/cert", SSLKeyFile: "/etc/k/key", SSLCAFile: "/etc/k/ca", DockerSocket: "/run/docker/plugins/k.sock",
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
 		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
-		Debug: true, NeutronListen: "[::1]:9696", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
+		Debug: true, NeutronListen: "[::1]:9696", BindDir: "/opt/vifs", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
 		AllowedOptions: []string{"safe", "neutron.port.*"}, CompatTags: true,
 		Cloud:           Cloud{Timeout: 7 * time.Second, MaxRequests: 8},
 		OVSDBConnection: "unix:/run/ovs.sock", IntegrationBridge: "br0", VIFPluggingIsFatal: true, VIFPluggingTimeout: 30 * time.Second,
@@ -409,7 +411,7 @@ passcode = hunter2
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"options without an effect in this version: [neutron] region_name (FILE:16), [DEFAULT] pybasedir (FILE:2), [DEFAULT] bindir (FILE:4), " +
+	want := []string{"options without an effect in this version: [neutron] region_name (FILE:16), [DEFAULT] pybasedir (FILE:2), " +
 		"[DEFAULT] deployment_type (FILE:8), [DEFAULT] default_port_driver (FILE:5), [DEFAULT] enabled_port_drivers (FILE:6), " +
 		"[binding] default_driver (FILE:12), [binding] link_iface (FILE:13), " +
 		"[neutron] access_secret (env OS_NEUTRON__ACCESS_SECRET), " +
@@ -429,7 +431,6 @@ passcode = hunter2
 	}
 	for option, want := range map[string]string{
 		"admin_password": "***", "passcode": "***", "access_secret": "***", "region_name": "RegionOne",
-		"bindir": "$pybasedir/usr/libexec/kuryr",
 	} {
 		if ignored[option] != want {
 			t.Errorf("%s is shown as %q, want %q", option, ignored[option], want)

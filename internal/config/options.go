@@ -160,6 +160,11 @@ func engineOptions() []Option {
 // bindingOptions are about the interfaces of containers.
 func bindingOptions() []Option {
 	return []Option{{
+		Section: defaultSection, Name: "bindir", Value: "DIRECTORY", Default: "/usr/libexec/kuryr",
+		Doc: "Folder of executables that plug ports of a `binding:vif_type` that Kuryr does not know, each named as its vif_type. " +
+			"They are run as root, so they and all folders above must be root's, and writable by nobody else.",
+		field: func(c *Config) any { return &c.BindDir }, check: directory,
+	}, {
 		Section: "binding", Name: "veth_dst_prefix", Value: "PREFIX", Default: "eth",
 		Doc:   "Start of the interfaces' names inside containers. The engine appends a number.",
 		field: func(c *Config) any { return &c.VethDstPrefix }, check: linkPrefix,

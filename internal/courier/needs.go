@@ -268,6 +268,7 @@ type Port struct {
 	DeviceID    string
 	DeviceOwner string
 	Binding     Binding
+	Project     string
 	Description string // Kuryr's mark, or a person's words
 	Tags        []string
 	Revision    int
@@ -458,6 +459,7 @@ type Plug struct {
 	HostEnd string
 	Binding Binding
 	Device  string // device_id: what the port is for
+	Project string // whose the port is; "": not known
 	Mark    Mark
 	// Inherited tells that the Python Kuryr plugged it: what was made for this
 	// port alone has no mark, and is Kuryr's.

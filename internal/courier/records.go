@@ -183,6 +183,7 @@ type attachmentRecord struct {
 	MAC       MAC             `json:"mac,omitzero"`
 	Addresses []addressRecord `json:"addresses"`
 	Binding   Binding         `json:"binding,omitzero"`
+	Project   string          `json:"project,omitempty"` // whose the port is
 	Endpoint  EndpointID      `json:"endpoint,omitempty"`
 	Linked    bool            `json:"linked,omitempty"` // a link has been, or is about to be, made
 	Closed    bool            `json:"closed,omitempty"` // the link is down until the port is ACTIVE
@@ -230,7 +231,7 @@ func (r *attachmentRecord) take(p Port, n *network) {
 	for _, a := range r.Addresses {
 		held[a.Address] = a.Pool
 	}
-	r.Port, r.MAC, r.Binding = p.ID, p.MAC, p.Binding
+	r.Port, r.MAC, r.Binding, r.Project = p.ID, p.MAC, p.Binding, p.Project
 	addresses := make([]addressRecord, 0, len(p.FixedIPs))
 	for _, f := range p.FixedIPs {
 		if n != nil && !n.rec.hasSubnet(f.Subnet) {
@@ -244,7 +245,7 @@ func (r *attachmentRecord) take(p Port, n *network) {
 // plugOf is all that a Binder needs to plug the link, and to unplug it.
 func (c *Courier) plugOf(r attachmentRecord) Plug {
 	return Plug{Port: r.Port, Network: r.Neutron, MAC: r.MAC, MTU: r.MTU, HostEnd: HostEnd(r.Port), Binding: r.Binding,
-		Device: string(r.Endpoint), Mark: c.mark(r.Intent), Inherited: r.Inherited}
+		Device: string(r.Endpoint), Project: r.Project, Mark: c.mark(r.Intent), Inherited: r.Inherited}
 }
 
 // durability says what a record must survive.

@@ -80,12 +80,14 @@ const (
 	BridgeHandOver Effect = "link bridge hand over"
 )
 
-// Effects on Docker's firewall.
+// Effects on Docker's firewall, and of executables that plug.
 const (
 	// BindingRules changes DOCKER-USER, in one transaction.
 	BindingRules Effect = "binding rules"
 	// BindingLegacyRule changes one rule of iptables-legacy.
 	BindingLegacyRule Effect = "binding legacy rule"
+	// BindingProgram runs an operator's executable for a vif_type.
+	BindingProgram Effect = "binding program"
 )
 
 // Effects on Open vSwitch's database, each a transaction.
@@ -125,7 +127,7 @@ func Effects() []Effect {
 		NeutronPostForwarding, NeutronDeleteForwarding, NeutronPutTag, NeutronDeleteTag,
 		LinkAdd, LinkIPv6, LinkAlias, LinkRepair, LinkUp, LinkDelete, LinkChecksum, LinkFlows, LinkAdopt,
 		BridgeAdd, BridgeMTU, BridgeFinish, BridgeEnslave, BridgeRelease, BridgeDelete, BridgeAdopt, BridgeHandOver,
-		BindingRules, BindingLegacyRule,
+		BindingRules, BindingLegacyRule, BindingProgram,
 		OVSInsert, OVSRemove,
 		EmbeddedCommit, EmbeddedFilter, EmbeddedFilterRemove,
 		DaemonStale, DaemonBind, DaemonRestrict,

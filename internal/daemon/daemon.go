@@ -107,7 +107,8 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.onClose("the Open vSwitch database", func() error { switches.Close(); return nil })
 	binder := binding.New(d.links, binding.Options{
-		Host: d.cfg.Host, Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Linger: bridgeLinger, Log: d.log})
+		Host: d.cfg.Host, Switches: switches, IntegrationBridge: d.cfg.IntegrationBridge, Programs: d.cfg.BindDir,
+		Linger: bridgeLinger, Log: d.log})
 	d.keep("firewall", binder.Run, binder.Health)
 	d.courier = courier.New(
 		courier.Needs{

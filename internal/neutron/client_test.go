@@ -320,7 +320,7 @@ func TestAnswersOfARealNeutron(t *testing.T) {
 		CIDR: netip.MustParsePrefix("fd00:81::/64"), Gateway: netip.MustParseAddr("fd00:81::")}, six, err)
 
 	bound, err := of("lb-port-create-bound").CreatePort(ctx, courier.PortSpec{Network: n.ID})
-	diff("bound port", courier.Port{ID: portID, Name: "dp0", DeviceID: "a021c66f-a9d1-4690-94cf-6757ab94a9d2", DeviceOwner: "compute:kuryr", Revision: 1, Network: "21df1968-9b83-4e88-affe-0bbbf81406e8",
+	diff("bound port", courier.Port{ID: portID, Name: "dp0", DeviceID: "a021c66f-a9d1-4690-94cf-6757ab94a9d2", DeviceOwner: "compute:kuryr", Revision: 1, Network: "21df1968-9b83-4e88-affe-0bbbf81406e8", Project: "99ccf9d6f1de4c649c4da7b700f05e46",
 		MAC: courier.MAC{0xfa, 0x16, 0x3e, 0x3e, 0x4a, 0x4b}, Status: "DOWN",
 		FixedIPs: []courier.FixedIP{{Subnet: "c49e7c9e-7060-41cf-b680-7abb2bbf5183", Address: netip.MustParseAddr("10.61.0.154")}},
 		Binding:  courier.Binding{Host: "h1", VIFType: "bridge", VIFDetails: map[string]any{"connectivity": "l2", "port_filter": true}}}, bound, err)

@@ -54,6 +54,7 @@ func (w portWire) read() (p courier.Port, err error) {
 	p.Name, p.Status, p.DeviceID, p.DeviceOwner = w.Name, w.Status, w.DeviceID, w.DeviceOwner
 	p.Description, p.Tags, p.Revision = w.Description, w.Tags, w.Revision
 	p.Binding = courier.Binding{Host: w.HostID, VIFType: w.VIFType, VIFDetails: w.VIFDetails}
+	p.Project = w.ProjectID
 	return p, nil
 }
 
