@@ -14,6 +14,9 @@ import (
 // FaultProxy stands before a Neutron and makes chosen requests fail.
 type FaultProxy struct {
 	URL string // of the proxied API, as the machine reaches it
+	// Rewrite, unless nil, changes the answers that Neutron gives. Set it before
+	// there is a client.
+	Rewrite func([]byte) []byte
 
 	upstream  string // host:port
 	transport *http.Transport
@@ -156,8 +159,17 @@ func (p *FaultProxy) pass(w http.ResponseWriter, r *http.Request) {
 	for k, v := range resp.Header {
 		w.Header()[k] = v
 	}
+	body := io.Reader(resp.Body)
+	if p.Rewrite != nil {
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Del("Content-Length")
+		body = bytes.NewReader(p.Rewrite(text))
+	}
 	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, resp.Body)
+	_, _ = io.Copy(w, body)
 }
 
 // passHalf sends what announces itself as the whole answer, and half of it.

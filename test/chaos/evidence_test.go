@@ -40,6 +40,9 @@ func (s *site) evidence(t *testing.T, seed uint64, series int, tell *chronicle, 
 		"links":     said("ip", "-d", "link", "show"),
 		"ruleset":   said("nft", "list", "ruleset"),
 	}
+	if s.ovs != nil {
+		files["switch"] = s.ovs.VSCtl("list", "Interface")
+	}
 	b, err := s.believe(ctx)
 	files["belief"] = fmt.Sprintf("%+v\n%v\n", b, err)
 	for name, text := range files {

@@ -23,7 +23,7 @@ func TestRandomKills(t *testing.T) {
 	rounds := int(setting(t, "ROUNDS", 20))
 	only := int(setting(t, "SERIES", 0))
 	t.Logf("SEED=%d", seed)
-	sites := &sitePool{binary: binary(t)}
+	sites := &sitePool{t: t, binary: binary(t)}
 	t.Parallel()
 	t.Run("series", func(t *testing.T) {
 		for i := 1; rounds > 0; i++ {
@@ -75,6 +75,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 // sitePool keeps the sites that no series uses at the moment, and the figures
 // of those that are over. Its mutex guards what follows it.
 type sitePool struct {
+	t      *testing.T // that of all series
 	binary string
 
 	mu   sync.Mutex
@@ -82,20 +83,24 @@ type sitePool struct {
 	sums figures
 }
 
-// take returns a clean site as the series wants it: every other one runs with
-// live-restore.
+// take returns a clean site as the series wants it: every other one's engine
+// runs with live-restore, every third one's containers are plugged into Open
+// vSwitch.
 func (p *sitePool) take(t *testing.T, series int) (*site, error) {
-	live := series%2 == 0
+	o := siteOptions{live: series%2 == 0}
+	if series%3 == 0 {
+		o.before = func(_ context.Context, s *site) (string, error) { return s.switchOver(p.t), nil }
+	}
 	p.mu.Lock()
 	for i, s := range p.idle {
-		if s.live == live {
+		if s.live == o.live && (s.ovs != nil) == (o.before != nil) {
 			p.idle = append(p.idle[:i], p.idle[i+1:]...)
 			p.mu.Unlock()
 			return s, nil
 		}
 	}
 	p.mu.Unlock()
-	return openSite(context.WithoutCancel(t.Context()), p.binary, siteOptions{live: live})
+	return openSite(context.WithoutCancel(t.Context()), p.binary, o)
 }
 
 func (p *sitePool) giveBack(s *site) {

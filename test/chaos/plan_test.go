@@ -124,7 +124,7 @@ func drawOperation(r *rand.Rand) operation {
 		choice:  r.IntN(1 << 16),
 		where:   r.IntN(1 << 16),
 		wishes:  wishes{address: r.IntN(4) == 0, mac: r.IntN(4) == 0, expose: r.IntN(4) == 0},
-		pause:   upTo(r, 300*time.Millisecond),
+		pause:   upTo(r, 600*time.Millisecond),
 	}
 }
 

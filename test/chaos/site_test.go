@@ -25,6 +25,7 @@ type site struct {
 	server  *testkit.NeutronServer
 	neutron *testkit.Neutron // the server's API, past the proxy
 	proxy   *testkit.FaultProxy
+	ovs     *testkit.OVS      // where containers are plugged; nil: into Linux bridges
 	live    bool              // the engine runs with live-restore
 	before  testkit.Inventory // of the clean site
 	foreign *foreign          // beside Kuryr; may be nil

@@ -24,6 +24,8 @@ type truth struct {
 	ports    []testkit.Port
 	links    []kernelLink
 	ruleset  string // as nft lists it
+	rows     []switchPort
+	switched bool // containers are plugged into Open vSwitch
 	journal  testkit.Status
 	bound    map[string]bool // names of the links of all ports that there are
 }
@@ -38,7 +40,7 @@ type kernelLink struct {
 // look asks everybody. What is foreign is left out.
 func (s *site) look(ctx context.Context) (*truth, error) {
 	x := &truth{host: s.kuryr.Host, bound: map[string]bool{}}
-	var err [8]error
+	var err [9]error
 	x.belief, err[0] = s.believe(ctx)
 	x.networks, err[1] = s.neutron.Networks(ctx)
 	x.subnets, err[2] = s.neutron.Subnets(ctx, "")
@@ -47,6 +49,9 @@ func (s *site) look(ctx context.Context) (*truth, error) {
 	x.ports, err[5] = s.neutron.Ports(ctx, "")
 	x.journal, err[6] = s.kuryr.Status(ctx)
 	err[7] = s.lookAtKernel(ctx, x)
+	if x.switched = s.ovs != nil; x.switched {
+		x.rows, err[8] = s.switchPorts()
+	}
 	for _, p := range x.ports {
 		x.bound["tap"+p.ID[:11]] = true
 	}
@@ -84,6 +89,7 @@ func (x *truth) faults() []string {
 	x.comparePorts(&all)
 	x.compareGroups(&all)
 	x.compareLinks(&all)
+	x.compareRows(&all)
 	x.compareRules(&all)
 	x.compareJournal(&all)
 	slices.Sort(all)
@@ -187,7 +193,11 @@ func (x *truth) comparePort(all *faultList, e believedEndpoint, p testkit.Port) 
 	if !e.certain {
 		return
 	}
-	got := fmt.Sprintln(x.neutronOf(e.network), e.mac, e.addresses, x.host, "ACTIVE")
+	status := "ACTIVE"
+	if x.switched {
+		status = p.Status // there is no agent that would tell
+	}
+	got := fmt.Sprintln(x.neutronOf(e.network), e.mac, e.addresses, x.host, status)
 	is := fmt.Sprintln(p.NetworkID, p.MAC, parse(strings.Fields(p.Addresses())...), p.Host, p.Status)
 	if got != is {
 		all.add("Neutron: the port %s of %s is %s, the engine has %s", p.ID, e.container, strings.TrimSpace(is), strings.TrimSpace(got))
@@ -223,7 +233,7 @@ func (x *truth) compareLinks(all *faultList) {
 	for _, l := range x.links {
 		there[l.Name] = true
 		switch p, ours := taps[l.Name]; {
-		case l.Name == "lo" || l.Name == "docker0":
+		case l.Name == "lo" || l.Name == "docker0" || x.switched && slices.Contains(switchLinks, l.Name):
 		case ours:
 			x.compareLink(all, l, p)
 		case strings.HasPrefix(l.Name, "brq"):
@@ -245,8 +255,12 @@ func (x *truth) compareLink(all *faultList, l kernelLink, p testkit.Port) {
 	if l.Alias != p.Description {
 		all.add("kernel: the link %s is marked %q, its port %q", l.Name, l.Alias, p.Description)
 	}
-	if want := "brq" + p.NetworkID[:11]; l.Master != want || !slices.Contains(l.Flags, "UP") {
-		all.add("kernel: the link %s is on %q with %v, not up on %s", l.Name, l.Master, l.Flags, want)
+	want := "brq" + p.NetworkID[:11]
+	if x.switched {
+		want = ""
+	}
+	if l.Master != want || !slices.Contains(l.Flags, "UP") {
+		all.add("kernel: the link %s is on %q with %v, not up on %q", l.Name, l.Master, l.Flags, want)
 	}
 }
 
