@@ -11,6 +11,8 @@
 // killing.go). The tests in test/chaos use it.
 package crash
 
+import "strings"
+
 // Effect is something that changes the world outside of the process. Its name
 // begins with the room that does it.
 type Effect string
@@ -32,4 +34,10 @@ func Points() []Point {
 		all = append(all, e.Before(), e.After())
 	}
 	return all
+}
+
+// Effect returns what the point lies before or after.
+func (p Point) Effect() Effect {
+	_, e, _ := strings.Cut(string(p), " ")
+	return Effect(e)
 }

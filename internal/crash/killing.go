@@ -16,19 +16,6 @@ import (
 // Enabled reports whether this build can be killed at a point.
 const Enabled = true
 
-// DirectoryVariable names the variable of the environment with the directory of the two files.
-// Without it nothing is written down, and nobody is killed.
-const DirectoryVariable = "KURYR_CRASH_DIR"
-
-// The files: a line for each point passed, and at which point to die, as
-// "N POINT": at the Nth time that the point is passed from now on, that is
-// since the file says so. It is read each time, so that a running process can
-// be told.
-const (
-	passedFile = "passed"
-	armedFile  = "armed"
-)
-
 // Before is called before an effect.
 func Before(e Effect) { trigger.pass(e.Before()) }
 
@@ -41,15 +28,15 @@ var trigger killer
 
 type killer struct {
 	mu    sync.Mutex // guards what follows, and the order of the lines
-	order string     // what armedFile said last
+	order string     // what ArmedFile said last
 	point Point
 	left  int // at which passing of the point to die
 }
 
 // pass writes down that a point is passed, and ends the process if it is the
-// one. A line "killed" is the last then, and nobody else gets past a point.
+// one. A line of Killed is the last then, and nobody else gets past a point.
 func (k *killer) pass(p Point) {
-	dir := os.Getenv(DirectoryVariable)
+	dir := os.Getenv(Variable)
 	if dir == "" {
 		return
 	}
@@ -63,15 +50,19 @@ func (k *killer) pass(p Point) {
 	if k.left--; k.left > 0 {
 		return
 	}
-	k.note(dir, "killed "+string(p))
+	k.note(dir, Killed+string(p))
 	_ = unix.Kill(os.Getpid(), unix.SIGKILL) // what it says nobody will hear
 	select {}
 }
 
 // read takes in an order that is new.
 func (k *killer) read(dir string) {
-	b, err := os.ReadFile(filepath.Join(dir, armedFile))
-	if err != nil || string(b) == k.order {
+	b, err := os.ReadFile(filepath.Join(dir, ArmedFile))
+	if err != nil {
+		k.order, k.point = "", ""
+		return
+	}
+	if string(b) == k.order {
 		return
 	}
 	k.order = string(b)
@@ -85,7 +76,7 @@ func (k *killer) read(dir string) {
 
 // note adds a line.
 func (k *killer) note(dir, line string) {
-	f, err := os.OpenFile(filepath.Join(dir, passedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, PassedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = fmt.Fprintln(f, line)
 		f.Close()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type Kuryr struct {
 	Neutron *Neutron // its Neutron's API
 	binary  string
 	config  string
+	env     []string
 	cloud   *Cloud // nil: its Neutron is its own, or a test's
 	proc    *process
 }
@@ -35,6 +37,8 @@ type KuryrOptions struct {
 	// Config is added to kuryr.conf, options of section DEFAULT first. It wins
 	// over what is there because of the other options.
 	Config string
+	// Env is added to the daemon's environment.
+	Env []string
 	// Cloud is the southbound instead. nil: what Neutron says.
 	Cloud *Cloud
 }
@@ -69,7 +73,7 @@ func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) 
 	if o.Name == "" {
 		o.Name = m.Name
 	}
-	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf"), cloud: o.Cloud}
+	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf"), env: o.Env, cloud: o.Cloud}
 	if o.Cloud != nil {
 		k.Host, k.Neutron = o.Cloud.Host, o.Cloud.Neutron
 	}
@@ -117,6 +121,7 @@ func (k *Kuryr) Launch(ctx context.Context) error {
 	cmd := k.Machine.Command(context.WithoutCancel(ctx), k.binary,
 		"serve", "--config-file", k.config, "--state-dir", k.Machine.Path("state"),
 		"--docker-socket", k.PluginSocket(), "--admin-socket", k.AdminSocket(), "--debug")
+	cmd.Env = append(cmd.Env, k.env...)
 	p, err := start(cmd, k.Machine.Path("kuryr.log"))
 	if err != nil {
 		return err
@@ -217,15 +222,16 @@ func (k *Kuryr) CLI(ctx context.Context, args ...string) (string, error) {
 func (k *Kuryr) AdminSocket() string { return k.Machine.Path("admin.sock") }
 
 // Build builds the kuryr of this source tree as dir/kuryr, with the race
-// detector when race is set, and returns its path.
-func Build(ctx context.Context, dir string, race bool) (string, error) {
+// detector when race is set and with these build tags, and returns its path.
+func Build(ctx context.Context, dir string, race bool, tags ...string) (string, error) {
 	binary := filepath.Join(dir, "kuryr")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "kuryr/cmd/kuryr")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args := []string{"build", "-o", binary, "-tags", strings.Join(tags, ",")}
+	cgo := "CGO_ENABLED=0"
 	if race {
-		cmd.Args = append(cmd.Args[:2:2], "-race", "-o", binary, "kuryr/cmd/kuryr")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "kuryr/cmd/kuryr")...)
+	cmd.Env = append(os.Environ(), cgo)
 	_, err := output(cmd)
 	return binary, err
 }

@@ -131,19 +131,44 @@ func (k *Kuryr) rules(ctx context.Context) ([]string, error) {
 	}
 	var lines []string
 	table, chain := "", ""
-	for line := range strings.Lines(out) {
+	for line := range strings.Lines(elements.ReplaceAllStringFunc(out, oneALine)) {
 		line = strings.TrimSpace(counters.ReplaceAllString(line, ""))
+		kind, name, opens := blockOf(line)
 		switch {
-		case strings.HasPrefix(line, "table "):
-			table = strings.TrimSuffix(strings.TrimPrefix(line, "table "), " {")
-		case strings.HasPrefix(line, "chain "):
-			chain = strings.TrimSuffix(strings.TrimPrefix(line, "chain "), " {")
+		case opens && kind == "table":
+			table, chain = name, ""
+		case opens:
+			chain = name
 		case line == "" || line == "}":
 		case chain == "DOCKER-USER" || strings.Contains(table, "kuryr"):
 			lines = append(lines, fmt.Sprintf("rule %s %s: %s", table, chain, line))
 		}
 	}
 	return lines, nil
+}
+
+// elements matches those of a set or a map, over as many lines as nft takes.
+var elements = regexp.MustCompile(`elements = \{[^{}]*\}`)
+
+// oneALine has each element on a line of its own: how they share lines depends
+// on how many there are.
+func oneALine(list string) string {
+	inner := strings.TrimSuffix(strings.TrimPrefix(list, "elements = {"), "}")
+	var all []string
+	for e := range strings.SplitSeq(inner, ",") {
+		all = append(all, "element "+strings.Join(strings.Fields(e), " "))
+	}
+	return strings.Join(all, "\n")
+}
+
+// blockOf reads the line that begins a table, chain, set or map.
+func blockOf(line string) (kind, name string, opens bool) {
+	kind, name, _ = strings.Cut(strings.TrimSuffix(line, " {"), " ")
+	switch kind {
+	case "table", "chain", "set", "map":
+		return kind, name, strings.HasSuffix(line, " {")
+	}
+	return "", "", false
 }
 
 // rows lists the ports of Open vSwitch that are named as those of containers

@@ -69,6 +69,17 @@ func newOVS(tb testing.TB, inside func(func())) *OVS {
 	return o
 }
 
+// Namespace is the machine's network namespace in the hands of a test.
+func (m *Machine) Namespace(tb testing.TB) *NS {
+	tb.Helper()
+	file, err := os.Open(filepath.Join(netnsDir, m.Name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { file.Close() })
+	return &NS{tb: tb, file: file}
+}
+
 // newOwnedDir makes a directory that is swept away, with the processes that
 // name it, should this process die.
 func newOwnedDir() (string, error) {

@@ -1,0 +1,238 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"kuryr/internal/crash"
+	"kuryr/internal/testkit"
+)
+
+// crashOperation is something that an engine, or Kuryr itself, does.
+type crashOperation struct {
+	name   string
+	config string
+	// lasts is how long Kuryr may be idle in the middle of it; 0: crashQuieter.
+	lasts time.Duration
+	// at says at which points Kuryr is killed; nil: at all that are passed.
+	at func(crash.Point) bool
+	// ovs has ports plugged into Open vSwitch, with these binding:vif_details.
+	ovs crashObject
+	// lonely has no bystanders.
+	lonely bool
+	// setUp makes what all its trials need. What it returns is done once for
+	// each trial.
+	setUp func(*crashLab) crashTrial
+}
+
+// crashTrial is an operation in the hands of the engine. prepare and tidy may be nil.
+type crashTrial struct {
+	prepare func(context.Context) error        // before Kuryr is told where to die
+	do      func(context.Context) error        // in it, Kuryr dies
+	tidy    func(context.Context, error) error // what a user does then, knowing how do ended
+}
+
+// crashTally counts the crashes of a run, by point.
+type crashTally struct {
+	mu     sync.Mutex // guards what follows
+	whole  int        // operations that were done to their end
+	passed map[crash.Point]int
+	killed map[crash.Point]int
+}
+
+// TestCrashPoints kills Kuryr at each of its crash points, in each operation in
+// which it is passed, as often as it is passed there. After each crash Kuryr is
+// started again, the engine and its user do what they do, and then all is as it
+// was before: Neutron, links, rules, rows of Open vSwitch's, journal. Containers
+// that run have noticed nothing.
+func TestCrashPoints(t *testing.T) {
+	testkit.NeedRoot(t)
+	dir := t.TempDir()
+	binary, err := testkit.Build(t.Context(), dir, false, "crashpoints")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally := &crashTally{passed: map[crash.Point]int{}, killed: map[crash.Point]int{}}
+	t.Run("operation", func(t *testing.T) {
+		for _, o := range crashOperations {
+			t.Run(o.name, func(t *testing.T) {
+				t.Parallel()
+				crashEverywhere(t, binary, o, tally)
+			})
+		}
+	})
+	if tally.whole == len(crashOperations) {
+		tally.complete(t)
+	}
+}
+
+// crashEverywhere does an operation once to see which points it passes, and
+// then once for each of these.
+func crashEverywhere(t *testing.T, binary string, o crashOperation, tally *crashTally) {
+	began := time.Now()
+	l := newCrashLab(t, binary, o)
+	ctx := t.Context()
+	if !o.lonely {
+		l.bystand(ctx)
+	}
+	trial := o.setUp(l)
+	if _, err := l.settle(ctx, l.lasts); err != nil {
+		t.Fatal(err)
+	}
+	before, err := l.take(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := l.record(ctx, trial, before)
+	t.Logf("%d points are passed; known after %.1f s", len(passed), time.Since(began).Seconds())
+	missed, killed := map[crash.Point]int{}, map[crash.Point]int{}
+	times := map[crash.Point]int{}
+	for _, p := range passed {
+		times[p]++
+		if o.at != nil && !o.at(p) {
+			continue
+		}
+		if l.crashAt(ctx, trial, before, times[p], p) {
+			killed[p]++
+		} else {
+			missed[p]++
+		}
+	}
+	for p, n := range missed {
+		// What goes on at once may share a write to the disk, or take turns.
+		if killed[p] == 0 {
+			t.Errorf("%s was passed %d times in the record, and never since", p, n)
+		}
+	}
+	l.collect(before)
+	l.undisturbed(ctx, "in the end")
+	l.dismiss()
+	tally.add(times, killed)
+	t.Logf("%d crashes at %d points, %d points were not passed again, in %.1f s",
+		sum(killed), len(killed), sum(missed), time.Since(began).Seconds())
+}
+
+func sum(m map[crash.Point]int) int {
+	n := 0
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// record does the operation with nobody dying.
+func (l *crashLab) record(ctx context.Context, trial crashTrial, before testkit.Inventory) []crash.Point {
+	l.t.Helper()
+	if trial.prepare != nil {
+		if err := trial.prepare(ctx); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	if _, err := l.settle(ctx, crashQuiet); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.crashes.Forget(); err != nil {
+		l.t.Fatal(err)
+	}
+	err := trial.do(ctx)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	passed, err := l.settle(ctx, l.lasts)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if trial.tidy != nil {
+		if err := trial.tidy(ctx, nil); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	l.check(ctx, "without a crash", before)
+	return passed
+}
+
+// crashAt does the operation, with Kuryr dying as it passes p for the nth time.
+// It reports whether it has died.
+func (l *crashLab) crashAt(ctx context.Context, trial crashTrial, before testkit.Inventory, n int, p crash.Point) bool {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, crashWait)
+	defer cancel()
+	name := fmt.Sprintf("%s (%d)", p, n)
+	if trial.prepare != nil {
+		if err := trial.prepare(ctx); err != nil {
+			l.t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := l.settle(ctx, crashQuiet); err != nil {
+			l.t.Fatalf("%s: %v", name, err)
+		}
+	}
+	first := l.started
+	if err := l.crashes.Arm(n, p); err != nil {
+		l.t.Fatal(err)
+	}
+	failed := trial.do(ctx)
+	if l.started.Equal(first) { // it may die in the background
+		if _, err := l.settle(ctx, l.lasts); err != nil {
+			l.t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if _, err := l.revive(); err != nil {
+		l.t.Fatalf("%s: %v", name, err)
+	}
+	died := !l.started.Equal(first)
+	if !died {
+		if failed != nil {
+			l.t.Errorf("%s: nobody died, and yet: %v", name, failed)
+		}
+		if err := l.crashes.Disarm(); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	if trial.tidy != nil {
+		if err := trial.tidy(ctx, failed); err != nil {
+			l.t.Errorf("%s: afterwards: %v", name, err)
+		}
+	}
+	l.check(ctx, name, before)
+	l.undisturbed(ctx, name)
+	return died
+}
+
+func (c *crashTally) add(passed, killed map[crash.Point]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole++
+	for p, n := range passed {
+		c.passed[p] += n
+	}
+	for p, n := range killed {
+		c.killed[p] += n
+	}
+}
+
+// complete sees that each point was passed by some operation, and none that is
+// not declared.
+func (c *crashTally) complete(t *testing.T) {
+	t.Helper()
+	all := crash.Points()
+	for _, p := range slices.Sorted(maps.Keys(c.passed)) {
+		if !slices.Contains(all, p) {
+			t.Errorf("%s is passed, and not declared in internal/crash", p)
+		}
+	}
+	for _, p := range all {
+		why := crashNever[p.Effect()]
+		switch {
+		case c.killed[p] == 0 && why == "":
+			t.Errorf("%s: no operation has been killed there", p)
+		case c.killed[p] > 0 && why != "":
+			t.Errorf("%s is passed, although %s", p, why)
+		}
+	}
+	t.Logf("%d crashes at %d points", sum(c.killed), len(c.killed))
+}

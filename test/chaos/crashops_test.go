@@ -1,0 +1,264 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"kuryr/internal/crash"
+)
+
+// crashNever are effects that no operation here has, and why.
+var crashNever = map[crash.Effect]string{
+	crash.NeutronPostForwarding:   "the embedded Neutron has no floating IPs",
+	crash.NeutronDeleteForwarding: "the embedded Neutron has no floating IPs",
+	crash.BridgeRelease:           "a link is deleted before it would be unplugged; this is for one that somebody put back",
+}
+
+var crashOperations = []crashOperation{
+	{name: "network create", setUp: func(l *crashLab) crashTrial {
+		return l.networkCreate(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}}} })
+	}},
+	{name: "network create of two families", setUp: func(l *crashLab) crashTrial {
+		return l.networkCreate(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}} })
+	}},
+	{name: "network rm", setUp: func(l *crashLab) crashTrial {
+		return l.networkRemove(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}} })
+	}},
+	{name: "container start", setUp: func(l *crashLab) crashTrial {
+		return l.alone(l.containerStart)
+	}},
+	{name: "container stop", setUp: func(l *crashLab) crashTrial {
+		return l.alone(l.containerStop)
+	}},
+	{name: "network connect", setUp: func(l *crashLab) crashTrial {
+		return l.containerStart(l.carol(&l.bystander.network))
+	}},
+	{name: "network disconnect", setUp: func(l *crashLab) crashTrial {
+		return l.containerStop(l.carol(&l.bystander.network))
+	}},
+	{name: "container restart", setUp: func(l *crashLab) crashTrial {
+		return l.containerRestart(l.carol(&l.bystander.network))
+	}},
+	{name: "network rm right after its container", setUp: (*crashLab).networkRemoveAfter},
+	{name: "bridge without ports", lasts: 7 * time.Second, setUp: (*crashLab).idleBridge},
+	{name: "start of a container that exposes ports", lasts: time.Second, setUp: func(l *crashLab) crashTrial {
+		return l.exposing(l.containerStart)
+	}},
+	{name: "stop of a container that exposes ports", lasts: 4 * time.Second, at: crashOn("security-group", "PUT ports"), setUp: func(l *crashLab) crashTrial {
+		return l.exposing(l.containerStop)
+	}},
+	{name: "network create and rm on an existing network", setUp: (*crashLab).adoptedNetwork},
+	{name: "network create and rm on a common network", setUp: (*crashLab).commonNetwork},
+	{name: "start and stop with an existing port", at: crashButOn("bridge", "binding"), setUp: (*crashLab).adoptedPort},
+	{name: "network create with tags", config: compatConfig, setUp: func(l *crashLab) crashTrial {
+		return l.networkCreate(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}}} })
+	}},
+	{name: "container start with tags", config: compatConfig, at: crashOn("tags"), setUp: func(l *crashLab) crashTrial {
+		return l.containerStart(l.carol(&l.bystander.network))
+	}},
+	{name: "stop of what the Python Kuryr started", config: compatConfig, at: crashOn("adopt", "tags", "DELETE", "bridge delete"), setUp: (*crashLab).inherited},
+	{name: "start over a link that is there", at: crashOn("link"), setUp: (*crashLab).linkThere},
+	{name: "container start beside iptables-legacy", at: crashOn("binding"), setUp: (*crashLab).legacyStart},
+	{name: "stop of the only container", lonely: true, at: crashOn("filter"), setUp: func(l *crashLab) crashTrial {
+		return l.alone(l.containerStop)
+	}},
+	{name: "network create and rm with tags on an existing network", config: compatConfig, at: crashOn("tags"), setUp: (*crashLab).adoptedNetwork},
+	{name: "container start on Open vSwitch", ovs: crashPlain, at: crashOn("link", "ovsdb"), setUp: func(l *crashLab) crashTrial {
+		return l.containerStart(l.carol(&l.bystander.network))
+	}},
+	{name: "container stop on Open vSwitch", ovs: crashPlain, setUp: func(l *crashLab) crashTrial {
+		return l.containerStop(l.carol(&l.bystander.network))
+	}},
+	{name: "container start with a hybrid plug", ovs: crashHybrid, at: crashOn("link", "ovsdb", "binding"), setUp: func(l *crashLab) crashTrial {
+		return l.containerStart(l.carol(&l.bystander.network))
+	}},
+	{name: "container stop with a hybrid plug", ovs: crashHybrid, setUp: func(l *crashLab) crashTrial {
+		return l.containerStop(l.carol(&l.bystander.network))
+	}},
+	{name: "kuryr start", setUp: (*crashLab).kuryrStart},
+	{name: "kuryr start in the middle of a network create", setUp: func(l *crashLab) crashTrial {
+		return l.recovery(crash.NeutronPostSubnet.After(), l.networkCreate(func() *crashNetwork {
+			return &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}}
+		}))
+	}},
+	{name: "kuryr start in the middle of a container start", setUp: func(l *crashLab) crashTrial {
+		return l.recovery(crash.BridgeEnslave.After(), l.containerStart(l.carol(&l.bystander.network)))
+	}},
+	{name: "kuryr start in the middle of a container stop", setUp: func(l *crashLab) crashTrial {
+		return l.recovery(crash.LinkDelete.Before(), l.containerStop(l.carol(&l.bystander.network)))
+	}},
+	{name: "kuryr start after a torn write", at: crashOn("journal"), setUp: (*crashLab).tornWrite},
+	{name: "journal compaction", at: crashOn("journal allocate", "journal new", "journal rename", "journal directory"), setUp: (*crashLab).compaction},
+	{name: "kuryr start without a journal", at: crashOn("journal"), setUp: (*crashLab).firstStart},
+}
+
+// What Neutron says of ports on Open vSwitch.
+var (
+	crashPlain  = crashObject{"port_filter": true}
+	crashHybrid = crashObject{"port_filter": true, "ovs_hybrid_plug": true}
+)
+
+const compatConfig = "[neutron]\ncompat_tags = true\n"
+
+// crashOn chooses the points whose names have one of the words in them.
+func crashOn(words ...string) func(crash.Point) bool {
+	return func(p crash.Point) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(string(p), w) })
+	}
+}
+
+// crashButOn chooses all others: a bridge stays a while for the next container.
+func crashButOn(words ...string) func(crash.Point) bool {
+	return func(p crash.Point) bool { return !crashOn(words...)(p) }
+}
+
+// networkCreate is `network create`, and `network rm` if it came to be.
+func (l *crashLab) networkCreate(make func() *crashNetwork) crashTrial {
+	var n *crashNetwork
+	return crashTrial{
+		do: func(ctx context.Context) error {
+			n = make()
+			return l.engine.createNetwork(ctx, n)
+		},
+		tidy: func(ctx context.Context, failed error) error {
+			if failed != nil {
+				return nil
+			}
+			return l.engine.removeNetwork(ctx, n)
+		},
+	}
+}
+
+// networkRemove is `network rm`.
+func (l *crashLab) networkRemove(make func() *crashNetwork) crashTrial {
+	var n *crashNetwork
+	return crashTrial{
+		prepare: func(ctx context.Context) error {
+			n = make()
+			return l.engine.createNetwork(ctx, n)
+		},
+		do: func(ctx context.Context) error { return l.engine.removeNetwork(ctx, n) },
+	}
+}
+
+// containerStart is `run`, or `network connect`, and `rm` if it came to run.
+func (l *crashLab) containerStart(c *crashContainer) crashTrial {
+	return crashTrial{
+		do: func(ctx context.Context) error { return l.engine.start(ctx, c) },
+		tidy: func(ctx context.Context, failed error) error {
+			if failed != nil {
+				return nil
+			}
+			return l.engine.stop(ctx, c)
+		},
+	}
+}
+
+// containerStop is `rm`, or `network disconnect`.
+func (l *crashLab) containerStop(c *crashContainer) crashTrial {
+	return crashTrial{
+		prepare: func(ctx context.Context) error { return l.engine.start(ctx, c) },
+		do:      func(ctx context.Context) error { return l.engine.stop(ctx, c) },
+	}
+}
+
+// carol is a container that does not run yet.
+func (l *crashLab) carol(n *crashNetwork) *crashContainer {
+	l.t.Helper()
+	return &crashContainer{network: n, sandbox: l.sandbox("carol"), ifname: "eth0"}
+}
+
+// alone is an operation on a container that is the only one of a network, made
+// for each trial: the first link makes the bridge, and the last one takes it away.
+func (l *crashLab) alone(of func(*crashContainer) crashTrial) crashTrial {
+	c := l.carol(nil)
+	inner := of(c)
+	t := inner
+	t.prepare = func(ctx context.Context) error {
+		c.network = &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}}
+		err := l.engine.createNetwork(ctx, c.network)
+		if err == nil && inner.prepare != nil {
+			err = inner.prepare(ctx)
+		}
+		return err
+	}
+	t.tidy = func(ctx context.Context, failed error) error {
+		var err error
+		if inner.tidy != nil {
+			err = inner.tidy(ctx, failed)
+		}
+		return errors.Join(err, l.engine.removeNetwork(ctx, c.network))
+	}
+	return t
+}
+
+// containerRestart is `restart`: the container gets a new endpoint.
+func (l *crashLab) containerRestart(c *crashContainer) crashTrial {
+	return crashTrial{
+		prepare: func(ctx context.Context) error { return l.engine.start(ctx, c) },
+		do: func(ctx context.Context) error {
+			return errors.Join(l.engine.stop(ctx, c), l.engine.start(ctx, c))
+		},
+		tidy: func(ctx context.Context, _ error) error {
+			if !c.inside {
+				return nil
+			}
+			return l.engine.stop(ctx, c)
+		},
+	}
+}
+
+// exposing is an operation on a container that exposes ports that no other
+// exposes, since their security group stays a while for the next one.
+func (l *crashLab) exposing(of func(*crashContainer) crashTrial) crashTrial {
+	c := l.carol(&l.bystander.network)
+	inner, port := of(c), 1000
+	t := inner
+	t.prepare = func(ctx context.Context) error {
+		port++
+		c.exposed = []crashObject{{"Proto": 6, "Port": port}, {"Proto": 17, "Port": port}}
+		if inner.prepare == nil {
+			return nil
+		}
+		return inner.prepare(ctx)
+	}
+	return t
+}
+
+// networkRemoveAfter is `network rm` while the bridge waits for another container.
+func (l *crashLab) networkRemoveAfter() crashTrial {
+	c := l.carol(nil)
+	return crashTrial{
+		prepare: func(ctx context.Context) error { return l.onceInUse(ctx, c) },
+		do:      func(ctx context.Context) error { return l.engine.removeNetwork(ctx, c.network) },
+	}
+}
+
+// idleBridge is what Kuryr does by itself when no other container comes.
+func (l *crashLab) idleBridge() crashTrial {
+	c := l.carol(nil)
+	return crashTrial{
+		prepare: func(ctx context.Context) error { return l.onceInUse(ctx, c) },
+		do: func(ctx context.Context) error {
+			_, err := l.settle(ctx, l.lasts)
+			return err
+		},
+		tidy: func(ctx context.Context, _ error) error { return l.engine.removeNetwork(ctx, c.network) },
+	}
+}
+
+// onceInUse makes a network on which a container has come and gone.
+func (l *crashLab) onceInUse(ctx context.Context, c *crashContainer) error {
+	c.network = &crashNetwork{pools: []crashPool{{wish: l.cidr()}}}
+	err := l.engine.createNetwork(ctx, c.network)
+	if err == nil {
+		err = l.engine.start(ctx, c)
+	}
+	if err == nil {
+		err = l.engine.stop(ctx, c)
+	}
+	return err
+}
