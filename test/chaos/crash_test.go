@@ -52,11 +52,7 @@ type crashTally struct {
 // that run have noticed nothing.
 func TestCrashPoints(t *testing.T) {
 	testkit.NeedRoot(t)
-	dir := t.TempDir()
-	binary, err := testkit.Build(t.Context(), dir, false, "crashpoints")
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := crashBinary(t)
 	tally := &crashTally{passed: map[crash.Point]int{}, killed: map[crash.Point]int{}}
 	t.Run("operation", func(t *testing.T) {
 		for _, o := range crashOperations {
@@ -65,6 +61,10 @@ func TestCrashPoints(t *testing.T) {
 				crashEverywhere(t, binary, o, tally)
 			})
 		}
+		t.Run("under Docker", func(t *testing.T) {
+			t.Parallel()
+			crashUnderDocker(t, binary)
+		})
 	})
 	if tally.whole == len(crashOperations) {
 		tally.complete(t)
