@@ -237,7 +237,7 @@ func (l *crashLab) left(ctx context.Context, before testkit.Inventory) ([]string
 // remembered, to be gone in time; what is missing must come back soon.
 func (l *crashLab) check(ctx context.Context, trial string, before testkit.Inventory) {
 	l.t.Helper()
-	for began := time.Now(); ; time.Sleep(25 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		diff, err := l.left(ctx, before)
 		if err == nil && len(diff) == 0 {
 			return

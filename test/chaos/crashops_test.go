@@ -43,7 +43,7 @@ var crashOperations = []crashOperation{
 		return l.containerRestart(l.carol(&l.bystander.network))
 	}},
 	{name: "network rm right after its container", setUp: (*crashLab).networkRemoveAfter},
-	{name: "bridge without ports", lasts: 7 * time.Second, setUp: (*crashLab).idleBridge},
+	{name: "bridge without ports", lasts: 7 * time.Second, at: crashOn("bridge delete", "binding"), setUp: (*crashLab).idleBridge},
 	{name: "start of a container that exposes ports", lasts: time.Second, setUp: func(l *crashLab) crashTrial {
 		return l.exposing(l.containerStart)
 	}},
