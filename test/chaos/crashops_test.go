@@ -62,9 +62,10 @@ var crashOperations = []crashOperation{
 	{name: "stop of what the Python Kuryr started", config: compatConfig, at: crashOn("adopt", "tags", "DELETE", "bridge delete"), setUp: (*crashLab).inherited},
 	{name: "start over a link that is there", at: crashOn("link"), setUp: (*crashLab).linkThere},
 	{name: "container start beside iptables-legacy", at: crashOn("binding"), setUp: (*crashLab).legacyStart},
-	{name: "stop of the only container", lonely: true, at: crashOn("filter"), setUp: func(l *crashLab) crashTrial {
+	{name: "stop of the only container", lonely: true, lasts: 7 * time.Second, at: crashOn("filter remove"), setUp: func(l *crashLab) crashTrial {
 		return l.alone(l.containerStop)
 	}},
+	{name: "stop beside the linuxbridge agent", lonely: true, lasts: 7 * time.Second, at: crashOn("hand over"), setUp: (*crashLab).agentStop},
 	{name: "network create and rm with tags on an existing network", config: compatConfig, at: crashOn("tags"), setUp: (*crashLab).adoptedNetwork},
 	{name: "container start on Open vSwitch", ovs: crashPlain, at: crashOn("link", "ovsdb"), setUp: func(l *crashLab) crashTrial {
 		return l.containerStart(l.carol(&l.bystander.network))
@@ -169,6 +170,32 @@ func (l *crashLab) containerStop(c *crashContainer) crashTrial {
 func (l *crashLab) carol(n *crashNetwork) *crashContainer {
 	l.t.Helper()
 	return &crashContainer{network: n, sandbox: l.sandbox("carol"), ifname: "eth0"}
+}
+
+// agentStop is the stop of the last container on a bridge on which Neutron's
+// linuxbridge agent has its tunnel. The agent removes the bridge, by and by.
+func (l *crashLab) agentStop() crashTrial {
+	const tunnel = "vxlan-77"
+	t := l.alone(l.containerStop)
+	inner := t
+	bridge := ""
+	t.prepare = func(ctx context.Context) error {
+		if err := inner.prepare(ctx); err != nil {
+			return err
+		}
+		name, _, _ := strings.Cut(l.run("ip", "-o", "link", "show", "type", "bridge"), ": <")
+		_, bridge, _ = strings.Cut(name, ": ")
+		return l.engine.ip(ctx, []string{"link", "add", tunnel, "type", "vxlan", "id", "77", "dstport", "4789", "local", "127.0.0.1"},
+			[]string{"link", "set", tunnel, "master", bridge})
+	}
+	t.tidy = func(ctx context.Context, failed error) error {
+		if _, err := l.settle(ctx, l.lasts); err != nil {
+			return err
+		}
+		err := l.engine.ip(ctx, []string{"link", "del", tunnel}, []string{"link", "del", bridge})
+		return errors.Join(err, inner.tidy(ctx, failed))
+	}
+	return t
 }
 
 // alone is an operation on a container that is the only one of a network, made

@@ -36,12 +36,19 @@ func (l *crashLab) createAndRemove(make func() *crashNetwork) crashTrial {
 	}}
 }
 
-// adoptedNetwork uses a network that is there, and adds a subnet.
+// adoptedNetwork uses a network and a subnet that are there, and adds a subnet.
+// Each trial has a subnet of its own: a pool of its CIDR that a crash has left
+// to time is waited for.
 func (l *crashLab) adoptedNetwork() crashTrial {
 	id := l.existing("networks", "network", crashObject{"name": "tenant"})
-	l.existing("subnets", "subnet", crashObject{"network_id": id, "ip_version": 4, "cidr": "10.200.0.0/24", "name": "tenant-4"})
+	const subnets = 150
+	for i := range subnets {
+		l.existing("subnets", "subnet", crashObject{"network_id": id, "ip_version": 4, "cidr": fmt.Sprintf("10.200.%d.0/24", i)})
+	}
+	next := -1
 	return l.createAndRemove(func() *crashNetwork {
-		return &crashNetwork{options: crashObject{"neutron.net.uuid": id}, pools: []crashPool{{wish: "10.200.0.0/24"}, {wish: l.cidr6()}}}
+		next = (next + 1) % subnets
+		return &crashNetwork{options: crashObject{"neutron.net.uuid": id}, pools: []crashPool{{wish: fmt.Sprintf("10.200.%d.0/24", next)}, {wish: l.cidr6()}}}
 	})
 }
 
