@@ -145,14 +145,14 @@ func (c *Courier) restoreAs(ctx context.Context, id EngineNetworkID, found Netwo
 		}
 	}
 	slices.SortFunc(n.rec.Subnets, func(a, b subnetRecord) int { return a.CIDR.Addr().Compare(b.CIDR.Addr()) }) // IPv4 first
-	look, err := c.survey(ctx, n.rec, subnets)
+	look, err := c.remainsOn(ctx, n.rec, subnets)
 	if err != nil {
 		return nil, err
 	}
 	n.rec.Reserved = look.auxiliary
 	c.mu.Lock()
 	c.networks[id] = n
-	entities := append(c.enterSurvey(id, look), n)
+	entities := append(c.enterRemains(id, look), n)
 	c.mu.Unlock()
 	c.log.Warn("a network was not in the journal: it is written down again, with what is on it", "docker_network", string(id),
 		"network", string(found.ID), "pools", len(look.pools), "attachments", len(look.attachments))
@@ -174,7 +174,7 @@ func (c *Courier) giveUpPartial(ctx context.Context, n *network) error {
 			r.Subnets = append(r.Subnets, subnetRecord{ID: s.ID, CIDR: s.CIDR})
 		}
 	}
-	look, err := c.survey(ctx, r, subnets)
+	look, err := c.remainsOn(ctx, r, subnets)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (c *Courier) giveUpPartial(ctx context.Context, n *network) error {
 	for _, p := range look.pools {
 		p.rec.Released = true // the engine has done so before
 	}
-	entities := append(c.enterSurvey(r.ID, look), n)
+	entities := append(c.enterRemains(r.ID, look), n)
 	c.mu.Unlock()
 	return c.saveRestored(ctx, entities)
 }
@@ -232,13 +232,13 @@ func (c *Courier) complete(ctx context.Context, n *network) error {
 	if err != nil {
 		return err
 	}
-	look, err := c.survey(ctx, r, subnets)
+	look, err := c.remainsOn(ctx, r, subnets)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	n.rec.Partial = false
-	entities := append(c.enterSurvey(r.ID, look), n)
+	entities := append(c.enterRemains(r.ID, look), n)
 	for _, a := range c.attachments {
 		if a.rec.Network == r.ID && a.rec.State == attached && a.rec.Origin == created && !look.has(a.rec.Port) {
 			a.rec.State = removing // its record was back

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// survey is what Neutron and the kernel have on a network of this host's and
+// remains are what Neutron and the kernel have on a network of this host's and
 // the tables have not.
-type survey struct {
+type remains struct {
 	pools       []*pool
 	attachments []*attachment
 	groups      []*exposedGroup
@@ -20,16 +20,16 @@ type survey struct {
 }
 
 // has tells whether a port, or its link, is there.
-func (s survey) has(id PortID) bool {
+func (s remains) has(id PortID) bool {
 	return slices.ContainsFunc(s.ports, func(p Port) bool { return p.ID == id }) ||
 		slices.ContainsFunc(s.pairs, func(p Pair) bool { return p.HostEnd == HostEnd(id) })
 }
 
-// survey looks for all of it. The network's own record need not be in the tables.
-func (c *Courier) survey(ctx context.Context, n networkRecord, subnets []Subnet) (survey, error) {
-	var look survey
+// remainsOn looks for all of it. The network's own record need not be in the tables.
+func (c *Courier) remainsOn(ctx context.Context, n networkRecord, subnets []Subnet) (remains, error) {
+	var look remains
 	var err error
-	if look.pools, err = c.surveyPools(ctx, n, subnets); err != nil {
+	if look.pools, err = c.remainingPools(ctx, n, subnets); err != nil {
 		return look, err
 	}
 	if look.ports, err = c.Neutron.PortsOfHost(ctx, c.opt.Host); err != nil {
@@ -54,14 +54,14 @@ func (c *Courier) survey(ctx context.Context, n networkRecord, subnets []Subnet)
 			look.attachments = append(look.attachments, a)
 		}
 	}
-	look.groups, err = c.surveyGroups(ctx, look.attachments)
+	look.groups, err = c.remainingGroups(ctx, look.attachments)
 	return look, err
 }
 
-// surveyPools returns the pools that became the network's subnets, as far as
+// remainingPools returns the pools that became the network's subnets, as far as
 // that can be told without the engine's ID of them: those with a subnetpool of
 // their own, and those whose ID, a tag, is also the intent in the subnet's mark.
-func (c *Courier) surveyPools(ctx context.Context, n networkRecord, subnets []Subnet) (pools []*pool, err error) {
+func (c *Courier) remainingPools(ctx context.Context, n networkRecord, subnets []Subnet) (pools []*pool, err error) {
 	own, err := c.Neutron.SubnetPoolsOfHost(ctx, c.opt.Host)
 	if err != nil {
 		return nil, err
@@ -119,9 +119,9 @@ func (c *Courier) restored(n networkRecord, intent string, p Port, pairs []Pair)
 	return a
 }
 
-// surveyGroups finds which security groups of exposed ports the ports of
+// remainingGroups finds which security groups of exposed ports the ports of
 // attachments have, and writes that into their records.
-func (c *Courier) surveyGroups(ctx context.Context, attachments []*attachment) (groups []*exposedGroup, err error) {
+func (c *Courier) remainingGroups(ctx context.Context, attachments []*attachment) (groups []*exposedGroup, err error) {
 	found, err := c.Neutron.SecurityGroupsOfHost(ctx, c.opt.Host)
 	if err != nil {
 		return nil, err
@@ -174,9 +174,9 @@ func openedBy(g SecurityGroup) PortSet {
 	return NewPortSet(all...)
 }
 
-// enterSurvey enters into the tables what is not in them, and returns it.
+// enterRemains enters into the tables what is not in them, and returns it.
 // Called with mu held.
-func (c *Courier) enterSurvey(id EngineNetworkID, look survey) (entered []entity) {
+func (c *Courier) enterRemains(id EngineNetworkID, look remains) (entered []entity) {
 	for _, p := range look.pools {
 		if c.pools[p.rec.ID] == nil {
 			c.pools[p.rec.ID] = p
