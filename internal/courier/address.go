@@ -236,7 +236,7 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	if err := c.save(ctx, durable, a); err != nil {
 		return err
 	}
-	made, err := c.Neutron.CreatePort(ctx, PortSpec{
+	made, err := c.postPort(ctx, PortSpec{
 		Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: wish, MAC: mac,
 		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host,
 		Settings: a.settings, Mark: c.mark(a.rec.Intent)})
@@ -356,9 +356,12 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 // container off. Unknown pools and addresses are no error.
 func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr) error {
 	op, subject := "release address "+addr.String(), ""
-	p, err := c.knownPool(ctx, id)
-	if p == nil || err != nil {
-		return because(op, "of pool "+string(id), err)
+	p, err := c.poolInTime(ctx, id)
+	if err != nil {
+		return because(op, "of pool "+string(id), c.releaseInherited(ctx, poolRecord{ID: id, Inherited: true}, addr))
+	}
+	if p == nil {
+		return nil
 	}
 	c.mu.Lock()
 	if held := (heldAddress{id, addr}); !c.releases[held].IsZero() {
@@ -378,7 +381,7 @@ func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr
 	if a == nil {
 		rec := p.rec
 		c.mu.Unlock()
-		return because(op, subject, c.inheritReservation(ctx, rec, addr))
+		return because(op, subject, c.releaseInherited(ctx, rec, addr))
 	}
 	held := false
 	for i := range a.rec.Addresses {

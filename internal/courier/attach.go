@@ -13,6 +13,11 @@ import (
 // reservation included: Docker releases the addresses and asks no more.
 func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error) {
 	op := "attach endpoint " + r.Endpoint.Short()
+	done, err := c.oneAtATime(ctx, string(r.Endpoint))
+	if err != nil {
+		return Attached{}, because(op, "", err)
+	}
+	defer done()
 	n, err := c.readyNetwork(ctx, op, r.Network)
 	if err != nil {
 		return Attached{}, err

@@ -63,6 +63,10 @@ type Courier struct {
 	// not the one that has the address now.
 	releases map[heldAddress]time.Time
 
+	// busy are the engine's IDs that something is being made for; a channel is
+	// closed when that has ended.
+	busy map[string]chan struct{}
+
 	waiters   map[*waiter]bool // for ports to become ACTIVE; those that are not decided
 	looking   bool             // somebody asks Neutron for their ports
 	lookErr   error            // why Neutron did not answer the last time
@@ -116,6 +120,7 @@ func New(n Needs, o Options) *Courier {
 		poolsMoved:  make(chan struct{}),
 		departed:    make(chan struct{}),
 		releases:    map[heldAddress]time.Time{},
+		busy:        map[string]chan struct{}{},
 		waiters:     map[*waiter]bool{},
 		newWaiter:   make(chan struct{}, 1),
 		restoring:   make(chan struct{}, 1),
@@ -151,6 +156,32 @@ func (c *Courier) readyNetwork(ctx context.Context, op string, id EngineNetworkI
 			Public: "the network is " + string(n.rec.State)}
 	}
 	return n, nil
+}
+
+// oneAtATime waits until nothing is being made for an ID of the engine's any
+// more: a repeated call gets the first one's answer. done lets the next one in.
+func (c *Courier) oneAtATime(ctx context.Context, id string) (done func(), err error) {
+	for {
+		c.mu.Lock()
+		before := c.busy[id]
+		if before == nil {
+			ended := make(chan struct{})
+			c.busy[id] = ended
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				delete(c.busy, id)
+				c.mu.Unlock()
+				close(ended)
+			}, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // mark is what resources made for an intent carry.

@@ -35,6 +35,10 @@ func (k Kind) String() string { return kindNames[k] }
 // cloud is known not to answer. Whoever can waits for Courier.Resume.
 var ErrAway = errors.New("the cloud is away")
 
+// ErrUnsent is in the chain of errors of requests for which there was no
+// connection, or no token: they have no effect.
+var ErrUnsent = errors.New("the request was not sent")
+
 // Error is what every room returns for a failed operation. Its text is one
 // line for the person who sees it in `docker run`:
 //

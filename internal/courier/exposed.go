@@ -80,8 +80,8 @@ func (c *Courier) Expose(ctx context.Context, network EngineNetworkID, endpoint 
 
 // Conceal undoes Expose, in the background. Unknown endpoints are no error.
 func (c *Courier) Conceal(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
-	a, _, err := c.attachmentOf(ctx, "conceal ports of", network, endpoint)
-	if err != nil {
+	a := c.attachedHere(ctx, "conceal ports of", network, endpoint)
+	if a == nil {
 		return nil
 	}
 	c.mu.Lock()
@@ -90,7 +90,7 @@ func (c *Courier) Conceal(ctx context.Context, network EngineNetworkID, endpoint
 	if !news {
 		return nil
 	}
-	err = c.save(ctx, noted, a)
+	err := c.save(ctx, noted, a)
 	c.startExposing(a)
 	return because("conceal ports of endpoint "+endpoint.Short(), "on network "+network.Short(), err)
 }

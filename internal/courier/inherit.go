@@ -132,8 +132,15 @@ func (c *Courier) foreign(sp SubnetPool) bool {
 	return slices.Contains(sp.Tags, pyPoolExisting) || !strings.HasPrefix(sp.Name, c.opt.PoolNamePrefix+"-")
 }
 
-// unresolvedPool enters a pool that Neutron could not be asked for, so that it
-// can be given up later.
+// poolInTime is knownPool for what must not wait.
+func (c *Courier) poolInTime(ctx context.Context, id PoolID) (*pool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	return c.knownPool(ctx, id)
+}
+
+// unresolvedPool enters a pool that Neutron could not be asked for in time, so
+// that it can be given up now and looked for later.
 func (c *Courier) unresolvedPool(id PoolID) *pool {
 	p := &pool{life: newLife(), rec: poolRecord{Intent: c.newIntent(), State: ready, ID: id, Python: true, Inherited: true, Touched: time.Now()}}
 	c.mu.Lock()
@@ -282,28 +289,68 @@ func (c *Courier) findEndpointPort(ctx context.Context, id EndpointID) (*Port, e
 	return &found[0], nil
 }
 
-// inheritReservation gives up a port that the Python Kuryr made, or found, for
-// an address that no endpoint has claimed, or whose endpoint it has given up.
-func (c *Courier) inheritReservation(ctx context.Context, p poolRecord, addr netip.Addr) error {
-	if !p.Inherited || p.Subnet == "" || addr == p.Gateway {
+// releaseInherited gives up the port, if there is one, that the Python Kuryr
+// made, or found, for an address that no endpoint has claimed, or whose
+// endpoint it has given up. It is looked for in the background.
+func (c *Courier) releaseInherited(ctx context.Context, p poolRecord, addr netip.Addr) error {
+	if !p.Inherited || !pyPoolTag(string(p.ID)) || addr == p.Gateway {
 		return nil
 	}
-	found, err := c.Neutron.FindPorts(ctx, PortQuery{Subnet: p.Subnet, Address: addr})
-	if err != nil || len(found) != 1 {
-		return err
-	}
-	tags := found[0].Tags
-	claimed := slices.ContainsFunc(tags, func(t string) bool { return strings.HasPrefix(t, pyLow) })
-	if claimed || !slices.Contains(tags, pyPort) && !slices.Contains(tags, pyPortExisting) {
-		return nil
-	}
-	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: c.newIntent(), State: removing, Network: p.Network, Touched: time.Now()}}
-	a.rec.inherit(found[0])
-	a.rec.Endpoint = EndpointID(found[0].DeviceID) // so that an adopted port is known for the Python Kuryr's
+	a := &attachment{life: newLife(), rec: attachmentRecord{Intent: c.newIntent(), State: removing, Network: p.Network, Inherited: true,
+		Addresses: []addressRecord{{Subnet: p.Subnet, Address: addr, Pool: p.ID}}, Touched: time.Now()}}
 	c.mu.Lock()
 	c.attachments[a.rec.Intent] = a
 	c.mu.Unlock()
 	return c.removeLater(ctx, a)
+}
+
+// findReleased finds the port of an address that releaseInherited gave up; nil:
+// there is none, or an endpoint has it.
+func (c *Courier) findReleased(ctx context.Context, x addressRecord) (*Port, error) {
+	if x.Subnet == "" {
+		subnets, err := c.Neutron.SubnetsByTags(ctx, string(x.Pool))
+		if err == nil && len(subnets) == 0 {
+			subnets, err = c.Neutron.SubnetsOfPool(ctx, SubnetPoolID(x.Pool))
+		}
+		if err != nil || len(subnets) != 1 || subnets[0].Gateway == x.Address {
+			return nil, err
+		}
+		x.Subnet = subnets[0].ID
+	}
+	found, err := c.Neutron.FindPorts(ctx, PortQuery{Subnet: x.Subnet, Address: x.Address})
+	if err != nil || len(found) != 1 {
+		return nil, err
+	}
+	tags := found[0].Tags
+	claimed := slices.ContainsFunc(tags, func(t string) bool { return strings.HasPrefix(t, pyLow) })
+	if claimed || !slices.Contains(tags, pyPort) && !slices.Contains(tags, pyPortExisting) || c.holdsPort(found[0].ID) {
+		return nil, nil
+	}
+	return &found[0], nil
+}
+
+// holdsPort tells whether an attachment of this host, which is to stay, has the port.
+func (c *Courier) holdsPort(id PortID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.attachments {
+		if a.rec.Port == id && a.rec.State != removing {
+			return true
+		}
+	}
+	return false
+}
+
+// inheritedLeaving tells whether a network of the Python Kuryr's is being removed.
+func (c *Courier) inheritedLeaving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.networks {
+		if n.rec.Inherited && n.rec.State == removing {
+			return true
+		}
+	}
+	return false
 }
 
 // detachInherited gives up an endpoint that is not in the tables. The port is
@@ -320,7 +367,8 @@ func (c *Courier) detachInherited(ctx context.Context, id EngineNetworkID, endpo
 	return c.removeLater(ctx, a)
 }
 
-// resolveAttachment finds the port of an endpoint that detachInherited gave up.
+// resolveAttachment finds the port of what detachInherited or releaseInherited
+// gave up.
 func (c *Courier) resolveAttachment(a *attachment) error {
 	r := c.snapshot(a)
 	if !r.Inherited || r.Port != "" {
@@ -328,7 +376,13 @@ func (c *Courier) resolveAttachment(a *attachment) error {
 	}
 	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
 	defer cancel()
-	port, err := c.findEndpointPort(ctx, r.Endpoint)
+	var port *Port
+	var err error
+	if r.Endpoint != "" {
+		port, err = c.findEndpointPort(ctx, r.Endpoint)
+	} else if len(r.Addresses) == 1 {
+		port, err = c.findReleased(ctx, r.Addresses[0])
+	}
 	if err != nil || port == nil {
 		return err
 	}
@@ -340,6 +394,9 @@ func (c *Courier) resolveAttachment(a *attachment) error {
 	}
 	c.mu.Lock()
 	a.rec.inherit(*port)
+	if r.Endpoint == "" {
+		a.rec.Endpoint = EndpointID(port.DeviceID) // so that an adopted port is known for the Python Kuryr's
+	}
 	c.mu.Unlock()
 	return c.save(ctx, durable, a)
 }

@@ -93,12 +93,29 @@ func (c *Courier) attachmentOf(ctx context.Context, op string, network EngineNet
 	return a, n, nil
 }
 
+// askPatience is how long what takes away waits for Neutron to tell of
+// something that is not in the tables: the Python Kuryr's, or of a lost
+// journal. What it does not tell in that time is looked for later.
+const askPatience = time.Second
+
+// attachedHere returns an endpoint's attachment for what must not wait; nil:
+// there is none, or it is not known in time.
+func (c *Courier) attachedHere(ctx context.Context, op string, network EngineNetworkID, endpoint EndpointID) *attachment {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	a, _, err := c.attachmentOf(ctx, op, network, endpoint)
+	if err != nil {
+		return nil
+	}
+	return a
+}
+
 // Leave takes note that an endpoint has left its sandbox; its link stays until
 // Detach. Should that be lost, ReleaseAddress serves for it from now on.
 // Unknown endpoints are no error.
 func (c *Courier) Leave(ctx context.Context, network EngineNetworkID, endpoint EndpointID) error {
-	a, _, err := c.attachmentOf(ctx, "leave", network, endpoint)
-	if err != nil {
+	a := c.attachedHere(ctx, "leave", network, endpoint)
+	if a == nil {
 		return nil
 	}
 	c.mu.Lock()

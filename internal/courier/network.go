@@ -21,6 +21,11 @@ const (
 // that no subnetpool knows. A repeated call succeeds.
 func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 	name := networkName(r.ID)
+	done, err := c.oneAtATime(ctx, string(r.ID))
+	if err != nil {
+		return because("create network", name, err)
+	}
+	defer done()
 	n := &network{life: newLife(), rec: networkRecord{
 		Intent: c.newIntent(), State: creating, ID: r.ID, Name: name, Internal: r.Internal, MTU: r.MTU}}
 	n.op.Lock()
@@ -35,7 +40,7 @@ func (c *Courier) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 			entities = append(entities, p)
 		}
 	}
-	err := c.save(ctx, durable, entities...)
+	err = c.save(ctx, durable, entities...)
 	if err == nil {
 		err = c.buildNetwork(ctx, n, r, pools)
 	}
@@ -187,7 +192,7 @@ func (c *Courier) obtainNetwork(ctx context.Context, n *network, r NetworkReques
 	case r.CreateName != "":
 		return c.joinNetwork(ctx, n, r, todo.qos)
 	}
-	made, err := c.Neutron.CreateNetwork(ctx, NetworkSpec{Name: n.rec.Name, MTU: r.MTU, Shared: r.Shared != nil && *r.Shared,
+	made, err := c.postNetwork(ctx, NetworkSpec{Name: n.rec.Name, MTU: r.MTU, Shared: r.Shared != nil && *r.Shared,
 		QoSPolicy: todo.qos, Mark: c.mark(n.rec.Intent)})
 	if err != nil {
 		c.noteUnanswered(&n.rec.Unanswered, err)
@@ -218,7 +223,7 @@ func (c *Courier) obtainSubnet(ctx context.Context, n *network, spec SubnetSpec,
 		spec.Mark = c.mark(n.rec.Intent).common()
 		return c.shareSubnet(ctx, n, spec, chosen)
 	}
-	s, err := c.Neutron.CreateSubnet(ctx, spec)
+	s, err := c.postSubnet(ctx, spec)
 	if err != nil {
 		return s, err
 	}
@@ -232,7 +237,7 @@ func (c *Courier) reserveAuxiliary(ctx context.Context, n *network, specs []Port
 	if len(specs) == 0 {
 		return nil
 	}
-	ports, err := c.Neutron.CreatePorts(ctx, specs)
+	ports, err := c.postAuxiliary(ctx, specs)
 	if err != nil {
 		return err
 	}
@@ -428,6 +433,11 @@ func (c *Courier) dropNetwork(ctx context.Context, n *network) {
 			p.rec.unclaim()
 			p.rec.Gateway, p.rec.Auxiliary, p.rec.Touched = netip.Addr{}, nil, time.Now()
 			kept = append(kept, p)
+		}
+	}
+	for _, p := range c.pools {
+		if p.rec.Inherited && p.rec.State == removing {
+			wake(p) // it may wait for this network
 		}
 	}
 	c.announcePools()

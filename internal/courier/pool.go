@@ -130,7 +130,7 @@ func (c *Courier) makePool(ctx context.Context, r PoolRequest) (Pool, error) {
 		c.dropPool(p)
 		return Pool{}, because(op, subject, err)
 	}
-	made, err := c.Neutron.CreateSubnetPool(ctx, SubnetPoolSpec{
+	made, err := c.postPool(ctx, SubnetPoolSpec{
 		Name:             c.opt.PoolNamePrefix + "-" + r.CIDR.String(),
 		Prefixes:         []netip.Prefix{r.CIDR},
 		DefaultPrefixLen: r.CIDR.Bits(),
@@ -280,9 +280,10 @@ func (c *Courier) openPool(ctx context.Context, p *pool, id PoolID, from SubnetP
 }
 
 // ReleasePool gives a pool up. Docker does so before it deletes the network:
-// the pool goes then with its network. Unknown pools are no error.
+// the pool goes then with its network. Unknown pools are no error: Neutron is
+// asked for one of the Python Kuryr's later.
 func (c *Courier) ReleasePool(ctx context.Context, id PoolID) error {
-	p, err := c.knownPool(ctx, id)
+	p, err := c.poolInTime(ctx, id)
 	if err != nil { // the engine will not ask again
 		p = c.unresolvedPool(id)
 	}
@@ -378,7 +379,7 @@ func (c *Courier) deletePool(ctx context.Context, r poolRecord) error {
 		switch {
 		case lookErr != nil || len(left) == 0:
 			return err
-		case (r.Inherited || r.Sought) && time.Since(r.Touched) < idleLife:
+		case r.Sought && time.Since(r.Touched) < idleLife, r.Inherited && (time.Since(r.Touched) < idleLife || c.inheritedLeaving()):
 			return errWaiting // Docker deletes the network after its pools
 		}
 		c.log.Info("a subnetpool is left: others use its subnets", "subnetpool", r.SubnetPool)

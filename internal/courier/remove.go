@@ -70,7 +70,7 @@ func (c *Courier) abandon(e entity, unanswered *time.Time, err error) {
 // refused tells whether Neutron said no, or was not asked: then there is
 // nothing to look for.
 func refused(err error) bool {
-	if errors.Is(err, ErrAway) {
+	if errors.Is(err, ErrAway) || errors.Is(err, ErrUnsent) {
 		return true
 	}
 	switch KindOf(err) {

@@ -401,7 +401,11 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 		failure.Err = courier.ErrAway
 	}
 	b.mu.Unlock()
-	time.Sleep(hold)
+	select {
+	case <-time.After(hold):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	defer time.Sleep(mull)
 	switch {
 	case hit && late && isNeutron(what):

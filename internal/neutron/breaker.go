@@ -29,7 +29,7 @@ const (
 	// doubled up to lastProbe, and jittered by half so that the hosts of a cloud
 	// don't come back in step.
 	firstProbe = time.Second
-	lastProbe  = 15 * time.Second
+	lastProbe  = 10 * time.Second
 )
 
 // breaker keeps requests from a cloud that does not answer: whoever waits is

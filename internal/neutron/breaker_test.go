@@ -83,7 +83,7 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 					t.Error("it came back while it was away")
 				}
 				down.Store(false)
-				time.Sleep(2 * 15 * time.Second)
+				time.Sleep(20 * time.Second)
 				if back.Load() != 1 || c.Outage() != nil {
 					t.Errorf("it came back %d times: %v", back.Load(), c.Outage())
 				}

@@ -66,7 +66,8 @@ func (c *Client) fail(err error, op, subject string) error {
 	var ours *courier.Error
 	switch {
 	case errors.As(err, &ours): // of the session: nothing was sent
-		e.Kind, e.Public, e.Hint, e.Err = ours.Kind, ours.Subject+": "+ours.Public, ours.Hint, ours
+		e.Kind, e.Public, e.Hint = ours.Kind, ours.Subject+": "+ours.Public, ours.Hint
+		e.Err = fmt.Errorf("%w: %w", courier.ErrUnsent, ours)
 	case errors.As(err, &missing): // nothing was sent
 		e.Kind, e.Public = courier.Invalid, missing.Argument+" is missing"
 	case errors.As(err, &refused):
@@ -82,6 +83,9 @@ func (c *Client) fail(err error, op, subject string) error {
 		var why string
 		e.Kind, why, e.Hint = unreached(transport.Err, "see that Neutron answers at "+c.Endpoint())
 		e.Public = "Neutron cannot be reached: " + why
+		if unsent(err) {
+			e.Err = fmt.Errorf("%w: %w", courier.ErrUnsent, err)
+		}
 	case connectionLost(err):
 		e.Kind, e.Public = courier.Unavailable, "Neutron broke off its answer"
 	default:

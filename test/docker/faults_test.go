@@ -14,9 +14,15 @@ import (
 	"kuryr/internal/testkit"
 )
 
-// recovery is how long Kuryr may take to carry out, once Neutron is well
-// again, what it could not while Neutron was not.
-const recovery = 15 * time.Second
+// recovery is how long Kuryr may take to find out that Neutron is well again,
+// and to carry out what it could not while Neutron was not.
+const recovery = 25 * time.Second
+
+// noticed waits until Kuryr has found out that Neutron is well again.
+func (h *host) noticed() {
+	h.t.Helper()
+	h.within(recovery, "Kuryr says that Neutron is well", func() bool { return h.kuryr.Ready(h.t.Context()) == nil })
+}
 
 // callDeadline is the deadline of each call in these tests, in place of 20 s.
 const callDeadline = 4 * time.Second
@@ -204,6 +210,7 @@ func TestNeutronFailsWithinProtocol(t *testing.T) {
 						proxy.Watch(m.at(n))
 						k.runUntilFailure(t)
 						proxy.Watch(nil)
+						h.in(t).noticed()
 						h.kuryr.AssertNothingLeft(t, h.before, recovery)
 					})
 				}
@@ -258,6 +265,7 @@ func (h *host) suffer(proxy *testkit.FaultProxy, op operation, fault func(testki
 		time.Sleep(200 * time.Millisecond)
 	}
 	proxy.Watch(nil)
+	h.noticed()
 	switch {
 	case err == nil && op.check != nil:
 		op.check(h)
@@ -284,6 +292,7 @@ func TestNeutronHangs(t *testing.T) {
 		t.Errorf("docker run failed after %s, want about %s", took, callDeadline)
 	}
 	proxy.Watch(nil)
+	h.noticed()
 	n.run("dave").remove()
 }
 
@@ -299,6 +308,7 @@ func TestNeutronDies(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	h.noticed()
 	h.eventually("bob's port is gone", func() bool { return len(n.ports()) == 1 })
 	n.run("dave").reaches(a.ip4())
 	if p := n.port(a.ip4()); p.Status != "ACTIVE" {

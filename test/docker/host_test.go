@@ -271,9 +271,15 @@ func get[T any](h *host, path string) T {
 // eventually waits, as long as a removal may take, until what is so.
 func (h *host) eventually(what string, so func() bool) {
 	h.t.Helper()
-	for deadline := time.Now().Add(gone); !so(); time.Sleep(50 * time.Millisecond) {
+	h.within(gone, what, so)
+}
+
+// within waits until so, for as long as patience.
+func (h *host) within(patience time.Duration, what string, so func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			h.t.Errorf("after %s it is not so that %s", gone, what)
+			h.t.Errorf("after %s it is not so that %s", patience, what)
 			return
 		}
 	}

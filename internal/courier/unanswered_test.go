@@ -1,0 +1,135 @@
+package courier_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"kuryr/internal/courier"
+)
+
+// lossy is a Neutron that loses the answer to the first request of each kind
+// that makes something.
+type lossy struct {
+	courier.Neutron
+	how string // "after the effect", "before it" or "late"
+
+	mu   sync.Mutex
+	lost map[string]int
+}
+
+func lose[T any](x *lossy, what string, f func() (T, error)) (T, error) {
+	x.mu.Lock()
+	x.lost[what]++
+	first := x.lost[what] == 1
+	x.mu.Unlock()
+	if !first {
+		return f()
+	}
+	var none T
+	switch x.how {
+	case "after the effect":
+		if _, err := f(); err != nil {
+			return none, err
+		}
+	case "late":
+		time.AfterFunc(300*time.Millisecond, func() { f() })
+	}
+	return none, &courier.Error{Kind: courier.Unavailable, Op: what, Public: "the answer was lost"}
+}
+
+func (x *lossy) CreateNetwork(ctx context.Context, s courier.NetworkSpec) (courier.Network, error) {
+	return lose(x, "create network", func() (courier.Network, error) { return x.Neutron.CreateNetwork(context.WithoutCancel(ctx), s) })
+}
+
+func (x *lossy) CreateSubnet(ctx context.Context, s courier.SubnetSpec) (courier.Subnet, error) {
+	return lose(x, "create subnet", func() (courier.Subnet, error) { return x.Neutron.CreateSubnet(context.WithoutCancel(ctx), s) })
+}
+
+func (x *lossy) CreateSubnetPool(ctx context.Context, s courier.SubnetPoolSpec) (courier.SubnetPool, error) {
+	return lose(x, "create subnetpool", func() (courier.SubnetPool, error) { return x.Neutron.CreateSubnetPool(context.WithoutCancel(ctx), s) })
+}
+
+func (x *lossy) CreatePort(ctx context.Context, s courier.PortSpec) (courier.Port, error) {
+	return lose(x, "create port", func() (courier.Port, error) { return x.Neutron.CreatePort(context.WithoutCancel(ctx), s) })
+}
+
+func (x *lossy) CreatePorts(ctx context.Context, s []courier.PortSpec) ([]courier.Port, error) {
+	return lose(x, "create ports", func() ([]courier.Port, error) { return x.Neutron.CreatePorts(context.WithoutCancel(ctx), s) })
+}
+
+// TestLostAnswerIsLookedUp: where an answer is lost the call finds what was
+// made and succeeds; what could be made twice is not asked for twice; and in
+// the end nothing is left.
+func TestLostAnswerIsLookedUp(t *testing.T) {
+	for _, how := range []string{"after the effect", "late", "before it"} {
+		for _, wish := range []string{"", "10.62.0.50"} {
+			t.Run(fmt.Sprintf("%s, wish %q", how, wish), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				x := &lossy{Neutron: w.neutron, how: how, lost: map[string]int{}}
+				w.neutron = x
+				w.restart()
+				e := &engine{w: w}
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				spec := poolSpec{cidr: "10.62.0.0/24", aux: map[string]string{"router": "10.62.0.9"}}
+				n, err := e.networkCreate(ctx, "n1", spec)
+				for i := 2; how == "before it" && err != nil && i < 4; i++ { // the user repeats the command
+					wantKind(t, err, courier.Unavailable)
+					n, err = e.networkCreate(ctx, fmt.Sprint("n", i), spec)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				k, err := e.start(ctx, n, "e1", "", wish)
+				switch {
+				case how == "before it" && wish == "":
+					wantKind(t, err, courier.Unavailable)
+					k = mustStart(t, e, n, "e2", "")
+				case err != nil:
+					t.Fatal(err)
+				}
+				want := map[string]int{"create network": 1, "create subnet": 1, "create subnetpool": 1, "create port": 1, "create ports": 1}
+				if how == "before it" { // sent again, or by the user's next try
+					for what := range want {
+						want[what] = 2
+					}
+					want["create subnetpool"] = 3 // one more for the network that failed
+				}
+				x.mu.Lock()
+				for what, times := range want {
+					if x.lost[what] != times {
+						t.Errorf("%s was sent %d times, want %d", what, x.lost[what], times)
+					}
+				}
+				x.mu.Unlock()
+				e.stop(ctx, k)
+				e.networkRemove(ctx, n)
+				w.neutron = x.Neutron
+				w.mustEmpty()
+			})
+		}
+	}
+}
+
+// TestUnsentIsNotLookedFor: of a request that was never sent nothing is left to
+// look for, and whoever asked is told at once.
+func TestUnsentIsNotLookedFor(t *testing.T) {
+	w := newWorld(t)
+	e, ctx := &engine{w: w}, t.Context()
+	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.63.0.0/24"})
+	w.knownAway(true)
+	w.breaker.arm(0, breakage{})
+	start := time.Now()
+	_, err := e.start(ctx, n, "e1", "", "10.63.0.7")
+	wantKind(t, err, courier.Unavailable)
+	if calls := w.breaker.neutronCalls(); len(calls) > 1 || time.Since(start) > time.Second {
+		t.Errorf("%v in %v", calls, time.Since(start))
+	}
+	if s := w.c.Status(); s.Pending+len(s.Attachments) > 0 {
+		t.Errorf("%+v", s)
+	}
+}
