@@ -112,14 +112,32 @@ func (s *site) askContainers(ctx context.Context, b *belief, listed map[string]b
 			}
 			e := believedEndpoint{id: n.EndpointID, network: n.NetworkID, container: strings.TrimPrefix(c.Name, "/"), pid: c.State.Pid,
 				mac: n.MacAddress, addresses: parse(n.IPAddress, n.GlobalIPv6Address)}
-			if _, e.certain = listed[e.id]; !e.certain {
+			_, e.certain = listed[e.id]
+			if !e.certain {
 				b.odd = append(b.odd, fmt.Sprintf("%s has the endpoint %.12s, which network %.12s does not have", e.container, e.id, e.network))
+			}
+			if severed, err := s.severed(ctx, e); err != nil {
+				return err
+			} else if severed {
+				e.certain = false
+				b.odd = append(b.odd, fmt.Sprintf("%s was about to lose the endpoint %.12s, and has no interface of it any more", e.container, e.id))
 			}
 			delete(listed, e.id)
 			b.endpoints = append(b.endpoints, e)
 		}
 	}
 	return nil
+}
+
+// severed tells whether the engine was killed after it had taken an endpoint's
+// interface from its container, and before it had written that down. It believes
+// in the endpoint still; Kuryr was told that it is left, and the kernel shows it.
+func (s *site) severed(ctx context.Context, e believedEndpoint) (bool, error) {
+	if _, doubtful := s.doubts.Load(e.id); !doubtful {
+		return false, nil
+	}
+	links, err := s.lookInside(ctx, e.pid)
+	return err == nil && !slices.ContainsFunc(links, func(l insideLink) bool { return l.MAC == e.mac }), err
 }
 
 func withoutLength(prefix string) string {

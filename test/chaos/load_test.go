@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,7 +90,9 @@ func (w *worker) try(ctx context.Context, o operation) (what string, err error) 
 	name := fmt.Sprintf("w%dc%d", w.number, o.slot)
 	var found struct {
 		State           struct{ Running bool }
-		NetworkSettings struct{ Networks map[string]struct{} }
+		NetworkSettings struct {
+			Networks map[string]struct{ EndpointID string }
+		}
 	}
 	err = w.call(ctx, http.MethodGet, "/containers/"+name+"/json", nil, &found)
 	switch {
@@ -100,12 +103,11 @@ func (w *worker) try(ctx context.Context, o operation) (what string, err error) 
 	case !found.State.Running:
 		return w.rouse(ctx, name, o.choice)
 	}
-	var on []string
-	for n := range found.NetworkSettings.Networks {
-		on = append(on, n)
+	endpoints := map[string]string{}
+	for net, n := range found.NetworkSettings.Networks {
+		endpoints[net] = n.EndpointID
 	}
-	slices.Sort(on)
-	return w.disturb(ctx, name, on, o)
+	return w.disturb(ctx, name, endpoints, o)
 }
 
 // network makes the worker's own network, or removes it.
@@ -154,8 +156,10 @@ func (w *worker) rouse(ctx context.Context, name string, choice int) (string, er
 	return "rm " + name, w.call(ctx, http.MethodDelete, "/containers/"+name, nil, nil)
 }
 
-// disturb does something to a container that runs.
-func (w *worker) disturb(ctx context.Context, name string, on []string, o operation) (string, error) {
+// disturb does something to a container that runs, with the endpoints that it
+// has, by network.
+func (w *worker) disturb(ctx context.Context, name string, endpoints map[string]string, o operation) (string, error) {
+	on := slices.Sorted(maps.Keys(endpoints))
 	post := func(what, path string, body any) (string, error) {
 		return what, w.call(ctx, http.MethodPost, path, body, nil)
 	}
@@ -171,7 +175,11 @@ func (w *worker) disturb(ctx context.Context, name string, on []string, o operat
 	case 4:
 		if len(on) > 0 {
 			net := on[o.where%len(on)]
-			return post("disconnect "+name+" from "+net, "/networks/"+url.PathEscape(net)+"/disconnect", object{"Container": name})
+			what, err := post("disconnect "+name+" from "+net, "/networks/"+url.PathEscape(net)+"/disconnect", object{"Container": name})
+			if err != nil {
+				w.site.doubt(endpoints[net])
+			}
+			return what, err
 		}
 	}
 	nets := w.networks(ctx, on)

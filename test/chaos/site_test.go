@@ -30,6 +30,8 @@ type site struct {
 	before  testkit.Inventory // of the clean site
 	foreign *foreign          // beside Kuryr; may be nil
 
+	doubts sync.Map // IDs of endpoints whose disconnecting broke off
+
 	// One event at a time works on a part: it is held from the kill until the
 	// part runs again.
 	engineTurn, kuryrTurn, serverTurn sync.Mutex
@@ -212,6 +214,10 @@ func (s *site) killEngine(ctx context.Context, away time.Duration) error {
 	time.Sleep(away)
 	return s.engine.Start(ctx, s.engineOptions())
 }
+
+// doubt notes that the disconnecting of an endpoint failed. An engine that is
+// killed at it may believe in an endpoint that it has taken from the container.
+func (s *site) doubt(endpoint string) { s.doubts.Store(endpoint, true) }
 
 // awaitEngine waits while the engine is away.
 func (s *site) awaitEngine() {

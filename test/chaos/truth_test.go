@@ -362,11 +362,7 @@ func (s *site) reach(ctx context.Context, x *truth) []string {
 // compareInside: the container has an interface with the endpoint's MAC and
 // addresses.
 func (s *site) compareInside(ctx context.Context, all *faultList, e believedEndpoint) {
-	text, err := s.machine.Output(ctx, "nsenter", fmt.Sprintf("--target=%d", e.pid), "--net", "ip", "-j", "address", "show")
-	var links []insideLink
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &links)
-	}
+	links, err := s.lookInside(ctx, e.pid)
 	if err != nil {
 		all.add("kernel: cannot look into %s: %v", e.container, err)
 		return
@@ -383,6 +379,15 @@ func (s *site) compareInside(ctx context.Context, all *faultList, e believedEndp
 		return
 	}
 	all.add("kernel: %s has no interface with %s", e.container, e.mac)
+}
+
+// lookInside lists the interfaces of a container.
+func (s *site) lookInside(ctx context.Context, pid int) (links []insideLink, err error) {
+	text, err := s.machine.Output(ctx, "nsenter", fmt.Sprintf("--target=%d", pid), "--net", "ip", "-j", "address", "show")
+	if err != nil {
+		return nil, err
+	}
+	return links, json.Unmarshal([]byte(text), &links)
 }
 
 type insideLink struct {
