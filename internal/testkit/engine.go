@@ -32,6 +32,9 @@ type EngineOptions struct {
 	// Etc is a folder that the engine sees in place of /etc, where it looks for
 	// plugins' discovery files. "": the real one.
 	Etc string
+	// Plugins is a folder that it sees in place of that of plugins' sockets. "":
+	// the real one.
+	Plugins string
 }
 
 // engineReady is how long an engine may take to answer. One that starts with
@@ -87,10 +90,12 @@ func (e *Engine) Start(ctx context.Context, o EngineOptions) error {
 	if o.LiveRestore {
 		cmd.Args = append(cmd.Args, "--live-restore")
 	}
-	if o.Etc != "" {
-		// Each of these turns into the next, so that the process stays the command's own.
-		i := slices.Index(cmd.Args, e.dockerd)
-		cmd.Args = slices.Insert(cmd.Args, i, "unshare", "--mount", "--", "sh", "-c", `mount --bind "$0" /etc && exec "$@"`, o.Etc)
+	for place, folder := range map[string]string{"/etc": o.Etc, pluginDir: o.Plugins} {
+		if folder != "" {
+			// Each of these turns into the next, so that the process stays the command's own.
+			i := slices.Index(cmd.Args, e.dockerd)
+			cmd.Args = slices.Insert(cmd.Args, i, "unshare", "--mount", "--", "sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, folder, place)
+		}
 	}
 	// A killed engine leaves its PID file; a new process with that PID would
 	// keep the next one from starting.

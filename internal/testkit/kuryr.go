@@ -20,6 +20,8 @@ type Kuryr struct {
 	binary  string
 	config  string
 	env     []string
+	plugin  string // path of the socket that Docker talks to
+	admin   string // path of the admin API's
 	cloud   *Cloud // nil: its Neutron is its own, or a test's
 	proc    *process
 }
@@ -54,6 +56,9 @@ type Cloud struct {
 	BridgeAgent bool
 }
 
+// pluginDir is where Docker looks for the sockets of plugins.
+const pluginDir = "/run/docker/plugins"
+
 // neutronListen is where a Neutron listens on each machine.
 const neutronListen = "127.0.0.1:9696"
 
@@ -73,7 +78,8 @@ func StartKuryr(ctx context.Context, m *Machine, binary string, o KuryrOptions) 
 	if o.Name == "" {
 		o.Name = m.Name
 	}
-	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf"), env: o.Env, cloud: o.Cloud}
+	k := &Kuryr{Name: o.Name, Host: m.Name, Machine: m, Neutron: NewNeutron(m, o.Listen), binary: binary, config: m.Path("kuryr.conf"),
+		plugin: filepath.Join(pluginDir, o.Name+".sock"), admin: m.Path("admin.sock"), env: o.Env, cloud: o.Cloud}
 	if o.Cloud != nil {
 		k.Host, k.Neutron = o.Cloud.Host, o.Cloud.Neutron
 	}
@@ -161,7 +167,7 @@ func (k *Kuryr) Close() error {
 }
 
 // PluginSocket is the path of the socket that Docker talks to.
-func (k *Kuryr) PluginSocket() string { return filepath.Join("/run/docker/plugins", k.Name+".sock") }
+func (k *Kuryr) PluginSocket() string { return k.plugin }
 
 // Log returns the end of the daemon's log.
 func (k *Kuryr) Log(lines int) string { return tail(k.Machine.Path("kuryr.log"), lines) }
@@ -219,7 +225,7 @@ func (k *Kuryr) CLI(ctx context.Context, args ...string) (string, error) {
 }
 
 // AdminSocket is the path of the socket that `kuryr status` talks to.
-func (k *Kuryr) AdminSocket() string { return k.Machine.Path("admin.sock") }
+func (k *Kuryr) AdminSocket() string { return k.admin }
 
 // Build builds the kuryr of this source tree as dir/kuryr, with the race
 // detector when race is set and with these build tags, and returns its path.
