@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,13 +22,18 @@ const (
 
 // adminGet asks the daemon behind a Unix socket for a resource of its admin API.
 func adminGet(ctx context.Context, socket, path string) ([]byte, error) {
+	return adminCall(ctx, socket, http.MethodGet, path)
+}
+
+// adminCall makes a request without a body, and returns what is answered.
+func adminCall(ctx context.Context, socket, method, path string) ([]byte, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kuryr"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://kuryr"+path, nil)
 	if err != nil {
 		return nil, &courier.Error{Kind: courier.Internal, Op: "ask", Subject: "kuryr at " + socket, Err: err}
 	}
@@ -39,6 +45,9 @@ func adminGet(ctx context.Context, socket, path string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, adminMaxBody))
 	if err != nil {
 		return nil, unreachable(socket, err)
+	}
+	if resp.StatusCode == http.StatusInternalServerError {
+		return nil, &courier.Error{Kind: courier.Internal, Op: "have it done by", Subject: "kuryr at " + socket, Public: printable(strings.TrimSpace(string(body)))}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, &courier.Error{Kind: courier.Internal, Op: "ask", Subject: "kuryr at " + socket,

@@ -120,6 +120,10 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 			return got, because(op, subject, err)
 		}
 	}
+	if c.opt.Drained != nil && c.opt.Drained() {
+		return netip.Prefix{}, &Error{Kind: Unavailable, Op: op, Subject: subject, Public: "this host is being drained: no container is started here",
+			Hint: "start it on another host, or end that with: kuryr drain --undo"}
+	}
 	a, err := c.reservePort(ctx, n, p, r)
 	if KindOf(err) == Conflict {
 		a, err = c.adoptPort(ctx, n, p, r, err)

@@ -35,6 +35,10 @@ type Options struct {
 	// LostFor is how long a request to Neutron whose answer was lost may still
 	// take effect, and is looked for. 0: two minutes.
 	LostFor time.Duration
+	// Drained tells whether this host is taken out of service: new endpoints
+	// are refused. What exists goes on, and can be joined, left and removed; so
+	// can what has its address already. nil: it never is.
+	Drained func() bool
 	Log     *slog.Logger
 }
 

@@ -36,6 +36,7 @@ type NeutronStatus struct {
 //	GET /v1/traces  the last slow calls: a list of observe.Trace, the newest first
 //	GET /metrics    in Prometheus' text format
 //	GET /debug/pprof/  Go's profiles (net/http/pprof)
+//	GET, PUT, DELETE /v1/drain  a DrainStatus, after the host is drained, or no longer
 func (d *daemon) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -44,6 +45,9 @@ func (d *daemon) admin() http.Handler {
 	mux.HandleFunc("GET /v1/traces", d.traces)
 	mux.Handle("GET /metrics", d.telemetry.Handler())
 	addProfiles(mux)
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		mux.HandleFunc(method+" /v1/drain", d.serveDrain)
+	}
 	return noWebPages(mux)
 }
 

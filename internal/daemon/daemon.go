@@ -57,6 +57,7 @@ type daemon struct {
 	socket    *socket   // Docker's
 	held      []*socket // of systemd's, those that are not served yet
 	systemd   *manager
+	drain     *drain
 
 	background context.Context // of the parts
 	halt       context.CancelFunc
@@ -130,6 +131,7 @@ func (d *daemon) open(ctx context.Context) error {
 			VIFPluggingIsFatal: d.cfg.VIFPluggingIsFatal,
 			VIFPluggingTimeout: d.cfg.VIFPluggingTimeout,
 			LostFor:            d.lostFor(),
+			Drained:            func() bool { return !d.drain.began().IsZero() },
 			Log:                d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
@@ -159,6 +161,9 @@ func (d *daemon) openState() error {
 		return err
 	}
 	var err error
+	if d.drain, err = openDrain(d.cfg.StateDir); err != nil {
+		return err
+	}
 	d.journal, err = journal.Open(filepath.Join(dir, "entries"), journal.Options{Log: d.log})
 	if err != nil {
 		return err

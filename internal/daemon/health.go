@@ -35,6 +35,9 @@ func (d *daemon) ownConditions() []Condition {
 	for _, p := range d.parts {
 		all = append(all, p.condition())
 	}
+	if why := d.drain.check(); why != nil {
+		all = append(all, conditionOf("drain", why))
+	}
 	return all
 }
 

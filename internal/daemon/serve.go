@@ -63,6 +63,9 @@ func (d *daemon) serve(ctx context.Context) error {
 
 // serving is what the daemon does, for systemctl status.
 func (d *daemon) serving() string {
+	if !d.drain.began().IsZero() {
+		return "Drained: no container is started on this host"
+	}
 	return "Serving Docker from the " + d.kind + " Neutron"
 }
 

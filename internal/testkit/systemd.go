@@ -124,10 +124,11 @@ func (s *Systemd) Systemctl(ctx context.Context, args ...string) (string, error)
 
 // Output runs a program on the file system, and among the processes, of systemd.
 func (s *Systemd) Output(ctx context.Context, args ...string) (string, error) {
-	return output(s.command(ctx, args...))
+	return output(s.Command(ctx, args...))
 }
 
-func (s *Systemd) command(ctx context.Context, args ...string) *exec.Cmd {
+// Command is a program that is not yet run, there.
+func (s *Systemd) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--target", s.pid, "--mount", "--pid", "--net", "--"}, args...)...)
 	cmd.Env = quietEnv()
 	return cmd
@@ -141,7 +142,7 @@ func (s *Systemd) Property(ctx context.Context, unit, name string) (string, erro
 // Replace writes a file of systemd's file system, as an upgrade does: a new
 // file in the place of the old one.
 func (s *Systemd) Replace(ctx context.Context, path string, content []byte, mode fs.FileMode) error {
-	cmd := s.command(ctx, "sh", "-c", `mkdir -p "$(dirname "$0")" && cat > "$0.new" && chmod "$1" "$0.new" && mv "$0.new" "$0"`, path, fmt.Sprintf("%o", mode))
+	cmd := s.Command(ctx, "sh", "-c", `mkdir -p "$(dirname "$0")" && cat > "$0.new" && chmod "$1" "$0.new" && mv "$0.new" "$0"`, path, fmt.Sprintf("%o", mode))
 	cmd.Stdin = strings.NewReader(string(content))
 	_, err := output(cmd)
 	return err
