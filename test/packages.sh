@@ -13,7 +13,8 @@ needed=(
 	iproute2       # ip, for namespaces
 	ethtool        # the look at what an interface offloads
 	iputils-ping   # ping from a namespace
-	util-linux     # nsenter
+	util-linux     # nsenter, unshare
+	systemd        # the units run under one that is process 1 of namespaces of its own
 	openvswitch-switch # ovs-vswitchd and its database, of which tests start their own
 	python3-openstackclient # a stock client of the embedded Neutron
 	ca-certificates

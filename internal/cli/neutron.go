@@ -70,8 +70,8 @@ what is their project's or shared. FILE is read at the start. Clients have
 http://ADDRESS:PORT/v3 as auth_url, and "Default" as the domain of users and
 projects.
 
-With CAP_NET_ADMIN it puts security groups and port security in force on this
-host's ports. Without, its ports say that they are unprotected.
+With CAP_NET_ADMIN and CAP_SYS_ADMIN it puts security groups and port security
+in force on this host's ports. Without, its ports say that they are unprotected.
 
 For tests of clients, --faults names a JSON file of rules that delay or refuse
 requests, or lose their answers, by method and path:
@@ -109,7 +109,7 @@ it is done) or "break" (before).`,
 			Listen:    f.listen,
 			StateDir:  f.state,
 			Host:      f.host,
-			Enforce:   checkNetAdmin() == nil,
+			Enforce:   checkCapabilities() == nil,
 			TokenFile: f.token,
 			Keystone:  f.keystone,
 			TLS:       daemon.TLSFiles{Cert: f.cert, Key: f.key, ClientCA: f.ca},

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,10 +26,11 @@ func newServe() *cobra.Command {
 API that "kuryr status" reads. Without a Neutron in the configuration the
 embedded one runs in this process.
 
-It needs CAP_NET_ADMIN. On SIGINT or SIGTERM it answers what is in flight and
-stops; networks and containers go on, and the next start takes them over. A
-second signal stops it at once. On SIGHUP it reads the credentials of a cloud
-again.`,
+It needs CAP_NET_ADMIN and CAP_SYS_ADMIN. It takes the sockets that systemd
+holds for it, if any, and tells systemd how it fares. On SIGINT or SIGTERM it
+answers what is in flight and stops; networks and containers go on, and the next
+start takes them over. A second signal stops it at once. On SIGHUP it reads the
+credentials of a cloud again.`,
 		Example: `  sudo kuryr serve
   sudo kuryr serve --config-file ./kuryr.conf --state-dir /srv/kuryr
   sudo kuryr serve --neutron-listen 127.0.0.1:9696
@@ -42,7 +44,7 @@ again.`,
 		if err != nil {
 			return err
 		}
-		if err := checkNetAdmin(); err != nil {
+		if err := checkCapabilities(); err != nil {
 			return err
 		}
 		log := newLogger(cmd.ErrOrStderr(), cfg.Debug)
@@ -87,14 +89,14 @@ func newLogger(w io.Writer, debug bool) *slog.Logger {
 	})
 }
 
-// checkNetAdmin refuses early what would else fail at the first container.
-func checkNetAdmin() error {
+// checkCapabilities refuses early what would else fail later, with less to say.
+func checkCapabilities() error {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return &courier.Error{Kind: courier.Internal, Op: "read this process's capabilities", Err: err}
 	}
-	if !hasNetAdmin(string(status)) {
-		return &courier.Error{Kind: courier.Unauthorized, Op: "make network interfaces", Public: "this process lacks CAP_NET_ADMIN",
+	if names := lacking(string(status)); len(names) > 0 {
+		return &courier.Error{Kind: courier.Unauthorized, Op: "make network interfaces", Public: "this process lacks " + strings.Join(names, " and "),
 			Hint: "run it as root, for instance with sudo"}
 	}
 	return nil

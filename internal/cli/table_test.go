@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,17 +32,19 @@ func TestSince(t *testing.T) {
 	}
 }
 
-func TestHasNetAdmin(t *testing.T) {
-	for status, want := range map[string]bool{
-		"Name:\tkuryr\nCapPrm:\t0000000000000000\nCapEff:\t0000000000001000\n": true,
-		"CapEff:\t000001ffffffffff\n":                                          true,
-		"CapPrm:\t000001ffffffffff\nCapEff:\t000001ffffffefff\n":               false,
-		"CapEff:\t0000000000000000\n":                                          false,
-		"CapEff:\tx\n":                                                         false,
-		"":                                                                     false,
+func TestLackingCapabilities(t *testing.T) {
+	const admin, system = "CAP_NET_ADMIN", "CAP_SYS_ADMIN"
+	for status, want := range map[string][]string{
+		"Name:\tkuryr\nCapPrm:\t0000000000000000\nCapEff:\t0000000000201000\n": nil,
+		"CapEff:\t000001ffffffffff\n":                                          nil,
+		"CapEff:\t0000000000001000\n":                                          {system},
+		"CapPrm:\t000001ffffffffff\nCapEff:\t000001ffffffefff\n":               {admin},
+		"CapEff:\t0000000000000000\n":                                          {admin, system},
+		"CapEff:\tx\n":                                                         {admin, system},
+		"":                                                                     {admin, system},
 	} {
-		if got := hasNetAdmin(status); got != want {
-			t.Errorf("hasNetAdmin(%q) = %t, want %t", status, got, want)
+		if got := lacking(status); !slices.Equal(got, want) {
+			t.Errorf("lacking(%q) = %q, want %q", status, got, want)
 		}
 	}
 }

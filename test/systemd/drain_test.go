@@ -103,7 +103,7 @@ func TestDrain(t *testing.T) {
 	if out, err := h.Output(t.Context(), "kuryr", "status"); err != nil || !strings.Contains(out, "  failed  "+why) {
 		t.Errorf("kuryr status does not say so: %v\n%s", err, out)
 	}
-	if err := h.Kuryr.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "503 "+http.StatusText(503)+": "+why) {
+	if err := h.Kuryr.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "503 "+http.StatusText(http.StatusServiceUnavailable)+": "+why) {
 		t.Errorf("readyz: %v", err)
 	}
 	// What runs goes on, and can go.

@@ -42,6 +42,11 @@ func TestUnitsAreSound(t *testing.T) {
 	if status := h.property("kuryr.service", "StatusText"); status != "Serving Docker from the embedded Neutron" {
 		t.Errorf("systemctl status says %q", status)
 	}
+	h.systemctl("stop", "kuryr.socket")
+	h.is("kuryr.service", "inactive")
+	if _, err := os.Lstat(h.Kuryr.PluginSocket()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is there after its end: %v", err)
+	}
 }
 
 // The sandbox is in force, and the daemon is the one in it.
