@@ -76,7 +76,12 @@ type Courier struct {
 	lookErr   error            // why Neutron did not answer the last time
 	newWaiter chan struct{}    // wakes who asks; capacity 1
 
-	restoring   chan struct{} // capacity 1: one network or pool is found again at a time
+	restoring   chan struct{}           // capacity 1: one network or pool is found again at a time
+	absent      map[*attachment]absence // those whose container was not there at the last look
+	reconciled  Reconciled
+	reconciling chan struct{} // capacity 1: one reconciles at a time
+	compareSoon chan struct{} // capacity 1
+
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup
 	kernelSlots chan struct{} // limits removals at work in the kernel
@@ -128,6 +133,10 @@ func New(n Needs, o Options) *Courier {
 		waiters:     map[*waiter]bool{},
 		newWaiter:   make(chan struct{}, 1),
 		restoring:   make(chan struct{}, 1),
+		absent:      map[*attachment]absence{},
+		reconciled:  Reconciled{Findings: []Finding{}},
+		reconciling: make(chan struct{}, 1),
+		compareSoon: make(chan struct{}, 1),
 		cutting:     make(chan struct{}, 1),
 		kernelSlots: make(chan struct{}, kernelSlots),
 		cloudSlots:  make(chan struct{}, cloudSlots),

@@ -25,3 +25,9 @@ func (c *Courier) HadPythonKuryr(id EndpointID) {
 	defer c.mu.Unlock()
 	c.endpoints[id].rec.Exposed.Python = true
 }
+
+// Identity is the journal's.
+func (c *Courier) Identity() string { return c.identity }
+
+// LookAtKernelAt does now what Watch would do at the given time.
+func (c *Courier) LookAtKernelAt(now time.Time) { c.lookAtKernel(context.Background(), now) }

@@ -18,7 +18,7 @@ const reservationLife = 30 * time.Second
 // a pool without a network, an attachment outside of a sandbox, a network
 // whose pools are all released; and so long Detach remembers which releases
 // are still to come.
-const idleLife = time.Minute
+const idleLife = 45 * time.Second
 
 // Start reads the journal: what was ready is so again, what was half-way is
 // undone (the engine was told nothing and does not ask again), and removals

@@ -153,6 +153,7 @@ func (c *Courier) Resume() {
 	for a := range c.exposers {
 		c.pokeExposer(a)
 	}
+	c.ReconcileSoon()
 }
 
 func (c *Courier) tryRemoval(e entity) error {

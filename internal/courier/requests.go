@@ -139,6 +139,8 @@ type Status struct {
 	ExposeError string `json:"expose_error,omitempty"`
 	// Unguarded counts attachments with exposed ports, but no port security.
 	Unguarded int `json:"exposed_without_port_security,omitempty"`
+	// Reconciled tells of the last comparison with Neutron and the kernel.
+	Reconciled Reconciled `json:"reconciled"`
 	// Losses are those of a damaged journal that have not been made good yet.
 	Losses []Loss `json:"journal_losses,omitempty"`
 }

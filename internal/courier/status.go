@@ -9,7 +9,7 @@ import (
 func (c *Courier) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{Networks: []NetworkInfo{}, Pools: []PoolInfo{}, Attachments: []AttachmentInfo{}, Pending: len(c.removing), Losses: c.lossesNow()}
+	s := Status{Networks: []NetworkInfo{}, Pools: []PoolInfo{}, Attachments: []AttachmentInfo{}, Pending: len(c.removing), Reconciled: c.reconciled, Losses: c.lossesNow()}
 	for _, why := range c.removing {
 		if why != "" {
 			s.LastError = why
