@@ -27,11 +27,16 @@ func adminGet(ctx context.Context, socket, path string) ([]byte, error) {
 
 // adminCall makes a request without a body, and returns what is answered.
 func adminCall(ctx context.Context, socket, method, path string) ([]byte, error) {
+	return adminWait(ctx, socket, method, path, adminTimeout)
+}
+
+// adminWait is adminCall of what may take a while.
+func adminWait(ctx context.Context, socket, method, path string, patience time.Duration) ([]byte, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://kuryr"+path, nil)
 	if err != nil {
@@ -39,17 +44,18 @@ func adminCall(ctx context.Context, socket, method, path string) ([]byte, error)
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return nil, unreachable(socket, err)
+		return nil, unreachable(socket, patience, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, adminMaxBody))
 	if err != nil {
-		return nil, unreachable(socket, err)
+		return nil, unreachable(socket, patience, err)
 	}
 	if resp.StatusCode == http.StatusInternalServerError {
 		return nil, &courier.Error{Kind: courier.Internal, Op: "have it done by", Subject: "kuryr at " + socket, Public: printable(strings.TrimSpace(string(body)))}
 	}
 	if resp.StatusCode != http.StatusOK {
+		path, _, _ := strings.Cut(path, "?")
 		return nil, &courier.Error{Kind: courier.Internal, Op: "ask", Subject: "kuryr at " + socket,
 			Public: fmt.Sprintf("%s answered %s", path, resp.Status), Hint: "does another version of kuryr run there?"}
 	}
@@ -57,12 +63,12 @@ func adminCall(ctx context.Context, socket, method, path string) ([]byte, error)
 }
 
 // unreachable says why there was no answer, without the layers of the HTTP client.
-func unreachable(socket string, err error) error {
+func unreachable(socket string, patience time.Duration, err error) error {
 	e := &courier.Error{Kind: courier.Unavailable, Op: "reach", Subject: "kuryr at " + socket, Err: err, Hint: `is "kuryr serve" running?`}
 	var errno syscall.Errno
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Public, e.Hint = fmt.Sprintf("no answer within %s", adminTimeout), `see its log: it may wait for Neutron or the kernel`
+		e.Public, e.Hint = fmt.Sprintf("no answer within %s", patience), `see its log: it may wait for Neutron or the kernel`
 	case errors.As(err, &errno):
 		e.Public = errno.Error()
 		if errno == syscall.EACCES {

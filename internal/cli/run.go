@@ -52,7 +52,7 @@ OpenStack, the same binary carries an embedded Neutron.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err: err} })
 	// Groups can be run only to answer with their help, which their usage need not say.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", `{{if and .Runnable (not (index .Annotations "group"))}}`, 1))
-	root.AddCommand(newServe(), newNeutron(), newStatus(), newTrace(), newShow(), newDrain(), newConfig(), newVersion())
+	root.AddCommand(newServe(), newNeutron(), newStatus(), newTrace(), newShow(), newDrain(), newReconcile(), newGC(), newConfig(), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

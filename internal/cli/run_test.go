@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -45,7 +46,8 @@ func TestScripts(t *testing.T) {
 }
 
 // admin serves FILE at PATH (/v1/status) of the Unix socket SOCKET while the
-// script runs; without FILE it answers everything with 404.
+// script runs, and to a POST at /v1/reconcile with the request's query for the
+// word QUERY; without FILE it answers everything with 404.
 func admin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 3 {
 		ts.Fatalf("usage: admin SOCKET [FILE [PATH]]")
@@ -61,6 +63,10 @@ func admin(ts *testscript.TestScript, neg bool, args []string) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(body)) // the client tells when it is cut short
+		})
+		mux.HandleFunc("POST /v1/reconcile", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(strings.ReplaceAll(body, "QUERY", r.URL.RawQuery))) // likewise
 		})
 	}
 	server := &http.Server{Handler: mux}

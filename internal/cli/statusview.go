@@ -123,11 +123,21 @@ func (v statusView) pools(s daemon.Status) error {
 	return v.section("Address pools without a network", []string{"POOL", "SUBNET", "STATE"}, rows)
 }
 
-// rest prints pending removals and notices. Why a removal is tried again is a
+// rest prints pending removals, the last comparison and notices. Why a removal is tried again is a
 // notice of the daemon's.
 func (v statusView) rest(s daemon.Status) error {
 	if s.Courier.Pending > 0 {
 		fmt.Fprintf(v.w, "\nPending removals: %d\n", s.Courier.Pending)
+	}
+	if r := s.Courier.Reconciled; !r.At.IsZero() {
+		line := fmt.Sprintf("%s ago, %d mended since the start", v.since(r.At), r.Mended)
+		if len(r.Findings) > 0 {
+			line += v.colour.bad(fmt.Sprintf(", %d not as it should be", len(r.Findings)))
+		}
+		if r.Error != "" {
+			line += v.colour.bad(", not finished: ") + printable(r.Error)
+		}
+		fmt.Fprintf(v.w, "\nReconciled: %s\n", line)
 	}
 	if len(s.Notices) == 0 {
 		return nil

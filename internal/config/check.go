@@ -187,6 +187,16 @@ func secondsOrZero(s string) *fault {
 	return nil
 }
 
+// secondsFrom checks a time with bounds of its own.
+func secondsFrom(least, most int) func(string) *fault {
+	return func(s string) *fault {
+		if n, err := strconv.Atoi(s); err != nil || n < least || n > most {
+			return invalid("%q is not a whole number of seconds from %d to %d", s, least, most)
+		}
+		return nil
+	}
+}
+
 // interfaceName checks for what the kernel takes for one (dev_valid_name).
 func interfaceName(s string) *fault {
 	const maxInterfaceName = 15 // IFNAMSIZ - 1

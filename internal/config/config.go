@@ -44,6 +44,7 @@ type Config struct {
 	// LostRequestTimeout is how long a request to Neutron whose answer was lost
 	// may still take effect.
 	LostRequestTimeout time.Duration
+	ReconcileInterval  time.Duration // how often what this host holds is compared with Neutron
 	// Debug logs wire traffic too.
 	Debug bool
 	// NeutronListen is the loopback "ADDRESS:PORT" on which the embedded

@@ -31,6 +31,7 @@ func defaults() Config {
 		RequestTimeout:              20 * time.Second,
 		LostRequestTimeout:          120 * time.Second,
 		BindDir:                     "/usr/libexec/kuryr",
+		ReconcileInterval:           300 * time.Second,
 		VethDstPrefix:               "eth",
 		OVSDBConnection:             "unix:/run/openvswitch/db.sock",
 		IntegrationBridge:           "br-int",
@@ -105,6 +106,7 @@ subnetpool_name_prefix = my Pool
 request_timeout = 300
 bindir = /opt/vifs
 lost_request_timeout = 200
+reconcile_interval = 900
 [Binding]
 veth_dst_prefix = net
 [OVS]
@@ -128,7 +130,7 @@ max_requests = 8
 		Host: "node-a", StateDir: "/srv/kuryr", KuryrURI: "https://192.0.2.1:23750", EnableSSL: true,
 		SSLCertFile: "/etc/k/cert", SSLKeyFile: "/etc/k/key", SSLCAFile: "/etc/k/ca", DockerSocket: "/run/docker/plugins/k.sock",
 		AdminSocket: "/run/k/admin.sock", SocketGroup: "wheel", CapabilityScope: "global", LocalAddressSpace: "l",
-		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second,
+		GlobalAddressSpace: "g", RequiresMACAddress: true, SubnetPoolPrefix: "my Pool", RequestTimeout: 300 * time.Second, LostRequestTimeout: 200 * time.Second, ReconcileInterval: 900 * time.Second,
 		Debug: true, NeutronListen: "[::1]:9696", BindDir: "/opt/vifs", VethDstPrefix: "net", DefaultPoolV4: "four-node-a", DefaultPoolV6: "six",
 		AllowedOptions: []string{"safe", "neutron.port.*"}, CompatTags: true,
 		Cloud:           Cloud{Timeout: 7 * time.Second, MaxRequests: 8},

@@ -154,6 +154,10 @@ func engineOptions() []Option {
 		Section: defaultSection, Name: "lost_request_timeout", Value: "SECONDS", Default: "120",
 		Doc:   "How long a request to Neutron whose answer was lost may still take effect, 1 to 300 seconds. So long Kuryr looks for what it made. Without meaning where the embedded Neutron serves.",
 		field: func(c *Config) any { return &c.LostRequestTimeout },
+	}, {
+		Section: defaultSection, Name: "reconcile_interval", Value: "SECONDS", Default: "300",
+		Doc:   "How often what this host holds is compared with what Neutron, the kernel and Open vSwitch have, 10 to 86400 seconds. What is broken is mended, and what this host made and nobody owns any more is deleted. The kernel is looked at every 10 seconds in any case.",
+		field: func(c *Config) any { return &c.ReconcileInterval }, check: secondsFrom(10, 86400),
 	}}
 }
 

@@ -76,11 +76,12 @@ type Courier struct {
 	lookErr   error            // why Neutron did not answer the last time
 	newWaiter chan struct{}    // wakes who asks; capacity 1
 
-	restoring   chan struct{}           // capacity 1: one network or pool is found again at a time
-	absent      map[*attachment]absence // those whose container was not there at the last look
-	reconciled  Reconciled
-	reconciling chan struct{} // capacity 1: one reconciles at a time
-	compareSoon chan struct{} // capacity 1
+	restoring    chan struct{}           // capacity 1: one network or pool is found again at a time
+	absent       map[*attachment]absence // those whose container was not there at the last look
+	reconciled   Reconciled
+	reconcileErr error         // why the last comparison failed
+	reconciling  chan struct{} // capacity 1: one reconciles at a time
+	compareSoon  chan struct{} // capacity 1
 
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup

@@ -57,9 +57,10 @@ type Reconciled struct {
 // How often the reconciler looks at the kernel, and how long it waits after a
 // comparison that failed, or before one that somebody asked for.
 const (
-	kernelEvery = 10 * time.Second
-	failedEvery = 30 * time.Second
-	pokedPause  = 2 * time.Second
+	compareEvery = 5 * time.Minute // where nobody says
+	kernelEvery  = 10 * time.Second
+	failedEvery  = 30 * time.Second
+	pokedPause   = 2 * time.Second
 )
 
 // Reconcile compares once. With an error the report has what was found before.
@@ -71,7 +72,7 @@ func (c *Courier) Reconcile(ctx context.Context, o ReconcileOptions) (Report, er
 	r := Report{At: time.Now(), Acted: o.Act, Findings: []Finding{}}
 	err := c.compare(ctx, o, &r)
 	r.Took = time.Since(r.At).Seconds()
-	if o.Act {
+	if o.Act && ctx.Err() == nil {
 		c.noteReport(r, err)
 	}
 	return r, because("reconcile", "", err)
@@ -104,6 +105,7 @@ func (c *Courier) noteReport(r Report, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.reconcileErr = err
 	known := map[Finding]bool{}
 	for _, f := range c.reconciled.Findings {
 		known[f] = true
@@ -124,6 +126,17 @@ func (c *Courier) noteReport(r Report, err error) {
 		c.log.Warn("what this host holds could not be compared; it is tried again", "err", err)
 	}
 	c.reconciled = now
+}
+
+// ReconcileHealth tells why the last comparison failed, if it is not that
+// something did not answer: that is told by what does not.
+func (c *Courier) ReconcileHealth() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if KindOf(c.reconcileErr) == Unavailable {
+		return nil
+	}
+	return c.reconcileErr
 }
 
 // maxOpenFindings bounds what Status keeps of a report.
@@ -149,9 +162,19 @@ func (c *Courier) ReconcileSoon() {
 	}
 }
 
-// Watch reconciles until the context ends or the courier is closed: all of it
-// at once, and then as often as every says; the kernel more often.
+// Watch reconciles until the context ends, unless the courier is closed: all of it
+// at once, and then as often as every says, 0: each five minutes; the kernel
+// more often.
 func (c *Courier) Watch(ctx context.Context, every time.Duration) error {
+	if every <= 0 {
+		every = compareEvery
+	}
+	c.watch(ctx, every)
+	<-ctx.Done()
+	return nil
+}
+
+func (c *Courier) watch(ctx context.Context, every time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.stopped, cancel)()
@@ -162,7 +185,7 @@ func (c *Courier) Watch(ctx context.Context, every time.Duration) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case now := <-tick.C:
 			c.lookAtKernel(ctx, now)
 		case <-c.compareSoon:

@@ -37,6 +37,8 @@ type NeutronStatus struct {
 //	GET /metrics    in Prometheus' text format
 //	GET /debug/pprof/  Go's profiles (net/http/pprof)
 //	GET, PUT, DELETE /v1/drain  a DrainStatus, after the host is drained, or no longer
+//	POST /v1/reconcile  compares now, and answers a Reconciliation; act=true
+//	                    mends and collects, lost=true also what is lost
 func (d *daemon) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -48,6 +50,7 @@ func (d *daemon) admin() http.Handler {
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
 		mux.HandleFunc(method+" /v1/drain", d.serveDrain)
 	}
+	mux.HandleFunc("POST /v1/reconcile", d.reconcile)
 	return noWebPages(mux)
 }
 

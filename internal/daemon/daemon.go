@@ -142,6 +142,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	close(d.opened)
+	d.keep("reconciler", func(ctx context.Context) error { return d.courier.Watch(ctx, d.cfg.ReconcileInterval) }, d.courier.ReconcileHealth)
 	return nil
 }
 

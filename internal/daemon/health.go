@@ -98,6 +98,10 @@ func (s *Status) notices() []string {
 		notices = append(notices, fmt.Sprintf("%s tried again: %s",
 			count(s.Courier.Pending, "removal is being", "removals are being"), s.Courier.LastError))
 	}
+	if open := s.Courier.Reconciled.Findings; len(open) > 0 {
+		notices = append(notices, fmt.Sprintf("%s not as it should be (kuryr gc --dry-run shows all): %s %s: %s",
+			count(len(open), "thing is", "things are"), open[0].Kind, open[0].ID, open[0].Problem))
+	}
 	for _, l := range s.Courier.Losses {
 		done := "is being looked for"
 		if l.Found {

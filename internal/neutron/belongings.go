@@ -64,10 +64,15 @@ func (c *Client) SubnetPoolsOfHost(ctx context.Context, host string) ([]courier.
 		func(w subnetPoolWire) string { return w.Description }, subnetPoolWire.read)
 }
 
-// SecurityGroupsOfHost implements courier.Belongings.
+// SecurityGroupsOfHost implements courier.Belongings. A Neutron without the
+// extension has none.
 func (c *Client) SecurityGroupsOfHost(ctx context.Context, host string) ([]courier.SecurityGroup, error) {
-	return ofHost(ctx, c, "security-groups", host, nil, nil,
+	all, err := ofHost(ctx, c, "security-groups", host, nil, nil,
 		func(w securityGroupWire) string { return w.Description }, securityGroupWire.read)
+	if courier.KindOf(err) == courier.NotFound {
+		return nil, nil
+	}
+	return all, err
 }
 
 // portFields are what is asked for of a port.
