@@ -29,10 +29,6 @@ type absence struct {
 func (c *Courier) lookAtKernel(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	if take(ctx, c.reconciling) != nil {
-		return
-	}
-	defer func() { <-c.reconciling }()
 	pairs, err := c.Linker.Pairs(ctx)
 	if err != nil {
 		c.log.Warn("links can't be looked at", "err", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -169,25 +170,37 @@ func (c *Courier) Watch(ctx context.Context, every time.Duration) error {
 	if every <= 0 {
 		every = compareEvery
 	}
-	c.watch(ctx, every)
+	open, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.stopped, cancel)()
+	var kernel sync.WaitGroup
+	kernel.Go(func() { c.watchKernel(open) }) // a slow cloud must not hold it up
+	c.watchAll(open, every)
+	kernel.Wait()
 	<-ctx.Done()
 	return nil
 }
 
-func (c *Courier) watch(ctx context.Context, every time.Duration) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.stopped, cancel)()
+func (c *Courier) watchKernel(ctx context.Context) {
 	tick := time.NewTicker(kernelEvery)
 	defer tick.Stop()
-	next := time.NewTimer(0)
-	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
 			c.lookAtKernel(ctx, now)
+		}
+	}
+}
+
+func (c *Courier) watchAll(ctx context.Context, every time.Duration) {
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-c.compareSoon:
 			next.Reset(pokedPause)
 		case <-next.C:
