@@ -40,6 +40,7 @@ var fuzzed = map[string]string{
 // trusted names the files that decode what is our own, and why it is.
 var trusted = map[string]string{
 	"cli/drain.go":                 "the answers of our own daemon, on a socket that only root may make",
+	"cli/reconcile.go":             "the answers of our own daemon, on a socket that only root may make",
 	"cli/show.go":                  "the answers of our own daemon, on a socket that only root may make",
 	"cli/trace.go":                 "the answers of our own daemon, on a socket that only root may make",
 	"courier/identity.go":          "records of the journal, whose frames have a sum",

@@ -328,7 +328,16 @@ func TestReconcileAfterALoss(t *testing.T) {
 	if err := w.journal.Write(ctx, courier.Entry{Kind: courier.KindLoss, ID: "1", Data: []byte(`{"what":"it was damaged"}`)}); err != nil {
 		t.Fatal(err)
 	}
+	was := w.c.Identity()
 	w.restart()
+	if w.c.Identity() == was { // or it would be taken for garbage once the loss is forgotten
+		t.Error("the damaged journal has kept its identity")
+	}
+	now := w.c.Identity()
+	w.restart()
+	if w.c.Identity() != now {
+		t.Error("it gets a new identity at each start")
+	}
 	for _, f := range w.reconcile(act) {
 		if !strings.HasSuffix(f, ": none") {
 			t.Error(f)
