@@ -143,7 +143,8 @@ func (x brokenNeutron) AgentsOfHost(ctx context.Context, host string) ([]courier
 }
 
 func (x brokenNeutron) CreateSecurityGroup(ctx context.Context, s courier.SecurityGroupSpec) (courier.SecurityGroup, error) {
-	return broken(ctx, x.b, "create group", func() (courier.SecurityGroup, error) { return x.n.CreateSecurityGroup(ctx, s) })
+	sent := context.WithoutCancel(ctx) // what is late does not depend on who waits for it
+	return broken(ctx, x.b, "create group", func() (courier.SecurityGroup, error) { return x.n.CreateSecurityGroup(sent, s) })
 }
 
 func (x brokenNeutron) DeleteSecurityGroup(ctx context.Context, id courier.SecurityGroupID) error {

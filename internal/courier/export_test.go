@@ -19,6 +19,18 @@ func (c *Courier) Exposing() int {
 	return len(c.exposers)
 }
 
+// Doubtful counts the groups of which there may be one too many.
+func (c *Courier) Doubtful() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.exposed {
+		if !g.rec.Unanswered.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // HadPythonKuryr has an attachment be one that the Python Kuryr made.
 func (c *Courier) HadPythonKuryr(id EndpointID) {
 	c.mu.Lock()

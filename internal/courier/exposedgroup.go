@@ -20,6 +20,9 @@ type exposedGroup struct {
 	sure    bool      // this process has seen that it is complete
 	refusal error     // why Neutron would not make it
 	until   time.Time // when Neutron is asked again
+
+	looking bool      // somebody looks for what it has too many; guarded by Courier.mu
+	again   time.Time // when that is tried the next time; the same
 }
 
 type exposedGroupRecord struct {
@@ -198,9 +201,75 @@ func (c *Courier) makeGroup(ctx context.Context, g *exposedGroup, rec exposedGro
 		return made, err
 	}
 	if err := c.Neutron.DeleteSecurityGroup(ctx, made.ID); err != nil {
-		c.log.Warn("a security group is left until its ports are exposed no more", "security_group", made.ID, "err", err)
+		c.log.Warn("a security group that nobody needs could not be deleted; it is tried again", "security_group", made.ID, "err", err)
+		c.mu.Lock()
+		g.rec.Unanswered = time.Now()
+		c.mu.Unlock()
 	}
 	return oldest, nil
+}
+
+// surplusRetry is how long it is waited until Neutron is asked for surplus
+// groups again.
+const surplusRetry = 5 * time.Second
+
+// dropSurplus has groups looked at of which an answer was lost, once nothing
+// can come of that request any more: it may have made a second one, after the
+// first try to find it.
+func (c *Courier) dropSurplus(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.exposed {
+		lost := g.rec.Unanswered
+		if g.rec.State != ready || lost.IsZero() || c.mayAppear(lost) || g.looking || now.Before(g.again) {
+			continue
+		}
+		g.looking = true
+		c.background.Go(func() {
+			err := c.dropSurplusOf(g)
+			c.mu.Lock()
+			g.looking = false
+			if err != nil {
+				g.again = time.Now().Add(surplusRetry)
+			}
+			c.mu.Unlock()
+		})
+	}
+}
+
+// dropSurplusOf deletes the groups of g's intent that are not the one in use.
+func (c *Courier) dropSurplusOf(g *exposedGroup) error {
+	g.op.Lock()
+	defer g.op.Unlock()
+	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
+	defer cancel()
+	c.mu.Lock()
+	rec := g.rec
+	c.mu.Unlock()
+	if rec.State != ready {
+		return nil // its removal sees to all of them
+	}
+	err := c.inCloud(ctx, func() error {
+		all, err := c.markedGroups(ctx, rec)
+		for _, s := range all {
+			if s.ID == rec.ID || s.Description != c.mark(rec.Intent).String() {
+				continue
+			}
+			if e := c.Neutron.DeleteSecurityGroup(ctx, s.ID); e != nil && KindOf(e) != NotFound && KindOf(e) != Conflict {
+				err = e
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if g.rec.Unanswered.Equal(rec.Unanswered) {
+		g.rec.Unanswered = time.Time{}
+	}
+	c.mu.Unlock()
+	return c.save(ctx, noted, g)
 }
 
 // findGroup looks for the group that this host uses already or, if there is

@@ -177,3 +177,45 @@ func TestGroupOfThePythonKuryr(t *testing.T) {
 	w.api(http.MethodDelete, "security-groups/"+groups[kept].ID, nil, nil)
 	w.mustEmpty()
 }
+
+// Requests of which the answer was lost take effect after another container's
+// were made in their place: a group that is too many goes while the other is in
+// use.
+func TestSurplusGroupGoes(t *testing.T) {
+	expose := func(t *testing.T, nth int) (calls, surplus int) {
+		w, e, ctx := storyWorld(t)
+		n := mustNetwork(t, e, "n1", dual(68)...)
+		a, b := mustStart(t, e, n, "e1", ""), mustStart(t, e, n, "e2", "")
+		w.breaker.arm(nth, breakage{late: true, by: 500 * time.Millisecond, kind: courier.Unavailable})
+		for _, k := range []*container{a, b} {
+			if _, err := w.c.Expose(ctx, n.id, k.endpoint, courier.Exposure{Ports: courier.NewPortSet(web)}); err != nil {
+				return 0, 0 // the journal was out of order
+			}
+		}
+		for deadline := time.Now().Add(20 * time.Second); w.c.Exposing() > 0 || len(w.groups()) != 1 || w.c.Doubtful() > 0; time.Sleep(10 * time.Millisecond) {
+			surplus = max(surplus, len(w.groups())-1)
+			if time.Now().After(deadline) {
+				t.Fatalf("there are the groups %+v", w.groups())
+			}
+		}
+		for _, k := range []*container{a, b} {
+			if got := w.portGroups()[w.portOf(k)]; got != "default, kuryr-exposed tcp/80" {
+				t.Errorf("a port has the groups %s", got)
+			}
+		}
+		calls = w.breaker.count()
+		e.stop(ctx, a)
+		e.stop(ctx, b)
+		e.networkRemove(ctx, n)
+		w.mustEmpty()
+		return calls, surplus
+	}
+	calls, surplus := expose(t, 0)
+	for n := 1; n <= calls; n++ {
+		_, more := expose(t, n)
+		surplus += more
+	}
+	if surplus == 0 {
+		t.Error("there never was a group too many: nothing was tested")
+	}
+}

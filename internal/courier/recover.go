@@ -175,6 +175,7 @@ func (c *Courier) expiry() {
 		if old := c.expired(time.Now()); len(old) > 0 {
 			c.discard(old...)
 		}
+		c.dropSurplus(time.Now())
 		c.tellNoMore(c.stopped, time.Now())
 	}
 }

@@ -1,6 +1,7 @@
 package courier_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -329,9 +330,10 @@ func (k *kernel) Plugged(context.Context) ([]courier.Plug, error) {
 // breakage is a way in which a call fails.
 type breakage struct {
 	name  string
-	after bool // the nth call takes effect, only its answer is lost
-	late  bool // it takes effect a while after its answer was lost
-	stay  bool // all later calls fail too
+	after bool          // the nth call takes effect, only its answer is lost
+	late  bool          // it takes effect a while after its answer was lost
+	by    time.Duration // so long; 0: 50 ms
+	stay  bool          // all later calls fail too
 	kind  courier.Kind
 }
 
@@ -388,7 +390,7 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	}
 	b.called[what]++
 	hit := b.nth != 0 && b.calls == b.nth
-	dead, late, after := b.dead || b.away && isNeutron(what), b.late, b.after
+	dead, late, by, after := b.dead || b.away && isNeutron(what), b.late, cmp.Or(b.by, 50*time.Millisecond), b.after
 	hold, mull := b.hold[what], b.mull[what]
 	if hit && b.stay {
 		b.dead = true
@@ -409,7 +411,7 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	defer time.Sleep(mull)
 	switch {
 	case hit && late && isNeutron(what):
-		time.AfterFunc(50*time.Millisecond, func() { f() })
+		time.AfterFunc(by, func() { f() })
 		return failure
 	case dead, hit && !after:
 		return failure
