@@ -109,6 +109,14 @@ func (c *Courier) wanted(r exposedGroupRecord) bool {
 	return false
 }
 
+// stillWanted is wanted for who does not hold mu: a port may have got the group
+// after it was given up.
+func (c *Courier) stillWanted(r exposedGroupRecord) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wanted(r)
+}
+
 // errGivenUp says that a group was given up before it could be used.
 var errGivenUp = &Error{Kind: Conflict, Op: "use the security group of exposed ports", Public: "it is just being removed"}
 
@@ -310,12 +318,22 @@ func (c *Courier) eraseGroup(ctx context.Context, g *exposedGroup) error {
 	if err != nil {
 		return err
 	}
+	own := c.stillWanted(rec)
 	for _, s := range all {
 		if s.ID != rec.ID && s.Description != c.mark(rec.Intent).String() {
 			continue
 		}
-		if err := c.Neutron.DeleteSecurityGroup(ctx, s.ID); err != nil && KindOf(err) != NotFound && KindOf(err) != Conflict {
-			return err
+		err := c.Neutron.DeleteSecurityGroup(ctx, s.ID)
+		switch KindOf(err) {
+		case Conflict: // a port has it: one of another host's, which deletes it then, or one of ours
+			if own || c.stillWanted(rec) {
+				return errWaiting
+			}
+		case NotFound:
+		default:
+			if err != nil {
+				return err
+			}
 		}
 	}
 	if c.mayAppear(rec.Unanswered) {

@@ -211,9 +211,14 @@ func TestSurplusGroupGoes(t *testing.T) {
 		return calls, surplus
 	}
 	calls, surplus := expose(t, 0)
-	for n := 1; n <= calls; n++ {
-		_, more := expose(t, n)
-		surplus += more
+	for range 5 { // whether the late one is late enough is a matter of luck
+		for n := 1; n <= calls; n++ {
+			_, more := expose(t, n)
+			surplus += more
+		}
+		if surplus > 0 {
+			break
+		}
 	}
 	if surplus == 0 {
 		t.Error("there never was a group too many: nothing was tested")

@@ -80,7 +80,23 @@ func (s *server) createNetwork(ctx context.Context, q createNetworkRequest) (any
 	if err := o.neutron.network(&r); err != nil {
 		return nil, err
 	}
-	return empty{}, s.courier.CreateNetwork(ctx, r)
+	if err := s.courier.CreateNetwork(ctx, r); err != nil {
+		return nil, err
+	}
+	if hungUp(ctx) {
+		return nil, s.withdraw(ctx, r.ID)
+	}
+	return empty{}, nil
+}
+
+// withdraw deletes a network that Docker did not live to hear of. It writes a
+// network down when it has the answer, so that nothing would ever lead to this
+// one again: it has no container, of which the kernel could tell.
+func (s *server) withdraw(ctx context.Context, id courier.EngineNetworkID) error {
+	if err := s.courier.DeleteNetwork(ctx, id); err != nil && !gone(err) {
+		return err
+	}
+	return invalid("Docker hung up before the network was made; it is deleted again").hinted("create it again")
 }
 
 // maxAuxiliaryName bounds the name of an auxiliary address, in bytes: that of

@@ -101,6 +101,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, name string, m me
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.opts.Timeout)
 	defer cancel()
+	ctx = context.WithValue(ctx, callerKey{}, r.Context())
 	ctx, span := s.opts.Tracer.Start(ctx, observe.Name(observe.AreaDocker, name), observe.Call())
 	defer span.End()
 	var a about
@@ -122,6 +123,16 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, name string, m me
 	s.log.LogAttrs(ctx, slog.LevelWarn, "a call failed", attrs...)
 	text := textOf(e)
 	s.answer(w, name, http.StatusOK, errorResponse{Err: text, Error: text})
+}
+
+// callerKey is the key of a call's own context, which ends when Docker hangs up.
+type callerKey struct{}
+
+// hungUp tells whether Docker has hung up on the call that ctx is of: it, or
+// its connection, has died, and nobody will get the answer.
+func hungUp(ctx context.Context) bool {
+	caller, ok := ctx.Value(callerKey{}).(context.Context)
+	return ok && caller.Err() != nil
 }
 
 // run calls the method, and makes an error of a panic: a connection that is
