@@ -96,7 +96,7 @@ func GuestMachine(ctx context.Context, namespace, dir string) (*Machine, error) 
 func (m *Machine) Close(ctx context.Context) error {
 	err := errors.Join(killAll(m.Dir), unmountAll(m.Dir))
 	if !m.real && !m.guest {
-		err = errors.Join(err, removeNamespace(ctx, m.Name))
+		err = errors.Join(err, removeNamespace(ctx, m.Name), removeSocket(m.Name))
 	}
 	return errors.Join(err, os.RemoveAll(m.Dir))
 }
@@ -233,6 +233,16 @@ func removeNamespace(ctx context.Context, name string) error {
 		return nil
 	}
 	_, err := output(exec.CommandContext(ctx, "ip", "netns", "del", name))
+	return err
+}
+
+// removeSocket removes the socket of a plugin of that name, which a Kuryr that
+// was killed has left.
+func removeSocket(name string) error {
+	err := os.Remove(filepath.Join(pluginDir, name+".sock"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	return err
 }
 
