@@ -23,6 +23,7 @@ type exposedGroup struct {
 
 	looking bool      // somebody looks for what it has too many; guarded by Courier.mu
 	again   time.Time // when that is tried the next time; the same
+	refused time.Time // when Neutron first refused to delete it; the same
 }
 
 type exposedGroupRecord struct {
@@ -318,7 +319,7 @@ func (c *Courier) eraseGroup(ctx context.Context, g *exposedGroup) error {
 	if err != nil {
 		return err
 	}
-	own := c.stillWanted(rec)
+	own, used := c.stillWanted(rec), false
 	for _, s := range all {
 		if s.ID != rec.ID && s.Description != c.mark(rec.Intent).String() {
 			continue
@@ -329,6 +330,7 @@ func (c *Courier) eraseGroup(ctx context.Context, g *exposedGroup) error {
 			if own || c.stillWanted(rec) {
 				return errWaiting
 			}
+			used = true
 		case NotFound:
 		default:
 			if err != nil {
@@ -336,7 +338,7 @@ func (c *Courier) eraseGroup(ctx context.Context, g *exposedGroup) error {
 			}
 		}
 	}
-	if c.mayAppear(rec.Unanswered) {
+	if c.mayAppear(rec.Unanswered) || used && c.mayBeFree(g) {
 		return errWaiting
 	}
 	if err := c.forget(ctx, g); err != nil {
@@ -346,6 +348,21 @@ func (c *Courier) eraseGroup(ctx context.Context, g *exposedGroup) error {
 	delete(c.exposed, rec.Intent)
 	c.mu.Unlock()
 	return nil
+}
+
+// usedFor is how long Neutron has to refuse the deletion of a group until it is
+// believed that another host's port has it. It refuses for other reasons too,
+// of which nothing is left a moment later.
+const usedFor = 10 * time.Second
+
+// mayBeFree tells whether a group that can't be deleted may be, soon.
+func (c *Courier) mayBeFree(g *exposedGroup) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g.refused.IsZero() {
+		g.refused = time.Now()
+	}
+	return time.Since(g.refused) < min(usedFor, c.opt.LostFor)
 }
 
 // pythonGroup is what the Python Kuryr called the security group that it made

@@ -224,3 +224,22 @@ func TestSurplusGroupGoes(t *testing.T) {
 		t.Error("there never was a group too many: nothing was tested")
 	}
 }
+
+// That Neutron refuses to delete a group for a moment, for a reason of its own,
+// does not mean that another host has it: the group goes all the same.
+func TestGroupRefusedForAMoment(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", dual(69)...)
+	k := mustStart(t, e, n, "e1", "")
+	mustExpose(t, e, k, web)
+	w.settled()
+	w.breaker.mu.Lock()
+	w.breaker.refuse = map[string]int{"delete group": 2}
+	w.breaker.mu.Unlock()
+	e.stop(ctx, k)
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+	if got := w.breaker.calledFor("delete group"); got < 3 {
+		t.Errorf("Neutron was asked %d times to delete the group, want 3 at least", got)
+	}
+}

@@ -352,6 +352,7 @@ type breaker struct {
 	called map[string]int           // how often, by name
 	hold   map[string]time.Duration // how long calls of a name wait before their effect
 	mull   map[string]time.Duration // and how long their answers take from there
+	refuse map[string]int           // how many calls of a name are answered with a conflict
 }
 
 func (b *breaker) arm(nth int, m breakage) {
@@ -390,6 +391,10 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	}
 	b.called[what]++
 	hit := b.nth != 0 && b.calls == b.nth
+	refused := b.refuse[what] > 0
+	if refused {
+		b.refuse[what]--
+	}
 	dead, late, by, after := b.dead || b.away && isNeutron(what), b.late, cmp.Or(b.by, 50*time.Millisecond), b.after
 	hold, mull := b.hold[what], b.mull[what]
 	if hit && b.stay {
@@ -413,6 +418,8 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 	case hit && late && isNeutron(what):
 		time.AfterFunc(by, func() { f() })
 		return failure
+	case refused:
+		return &courier.Error{Kind: courier.Conflict, Op: what, Public: "refused for the test"}
 	case dead, hit && !after:
 		return failure
 	case hit:
