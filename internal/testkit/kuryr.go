@@ -193,9 +193,10 @@ type Status struct {
 			State   string   `json:"state"`
 		} `json:"networks"`
 		Pools []struct {
-			ID    string `json:"pool_id"`
-			CIDR  string `json:"cidr"`
-			State string `json:"state"`
+			ID     string `json:"pool_id"`
+			Docker string `json:"docker_network_id"`
+			CIDR   string `json:"cidr"`
+			State  string `json:"state"`
 		} `json:"pools"`
 		Attachments []struct {
 			Docker    string   `json:"docker_network_id"`

@@ -42,6 +42,14 @@ func (c *chronicle) operation(what string, took time.Duration, err error) {
 	c.add("%s: %s, after %s", what, outcome, took.Round(time.Millisecond))
 }
 
+// lost notes that the engine has lost something.
+func (c *chronicle) lost(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sums.lost++
+	c.add(format, args...)
+}
+
 // text returns all lines.
 func (c *chronicle) text() string {
 	c.mu.Lock()

@@ -20,6 +20,7 @@ type figures struct {
 	relaunched int
 	running    int // containers that ran when a round had settled, and were reached
 	oddities   int // what the engine believes against itself
+	lost       int // networks that an engine was killed at the creation of, and does not know
 	wrong      int // what is left, missing or doubled
 }
 
@@ -52,6 +53,7 @@ func (f *figures) add(o figures) {
 	f.relaunched += o.relaunched
 	f.running += o.running
 	f.oddities += o.oddities
+	f.lost += o.lost
 	f.wrong += o.wrong
 }
 
@@ -71,6 +73,6 @@ func (f *figures) String() string {
 		fmt.Sprintf("%d operations, of which %d failed; the slowest took %s", f.operations, f.failed, f.slowest.Round(time.Millisecond)),
 		fmt.Sprintf("%d containers started; %d times one ran after a round, and was reached", f.started, f.running),
 		fmt.Sprintf("settled after %s (median), %s (most)", half.Round(10*time.Millisecond), most.Round(10*time.Millisecond)),
-		fmt.Sprintf("left, missing or doubled: %d; what the engine believes against itself: %d", f.wrong, f.oddities),
+		fmt.Sprintf("left, missing or doubled: %d; what the engine believes against itself: %d; networks that it lost: %d", f.wrong, f.oddities, f.lost),
 	}, "\n")
 }

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -116,7 +117,12 @@ func (w *worker) network(ctx context.Context) (string, error) {
 	if err := w.call(ctx, http.MethodGet, "/networks/"+name, nil, nil); err == nil {
 		return "network rm " + name, w.call(ctx, http.MethodDelete, "/networks/"+name, nil, nil)
 	}
-	return "network create " + name, w.call(ctx, http.MethodPost, "/networks/create", w.site.newNetwork(name, w.ownCIDR()), nil)
+	err := w.call(ctx, http.MethodPost, "/networks/create", w.site.newNetwork(name, w.ownCIDR()), nil)
+	w.site.unmade.Delete(w.ownCIDR())
+	if unsaid := (*url.Error)(nil); errors.As(err, &unsaid) {
+		w.site.unmade.Store(w.ownCIDR(), true)
+	}
+	return "network create " + name, err
 }
 
 func (w *worker) ownNet() string  { return fmt.Sprintf("w%dn", w.number) }

@@ -102,6 +102,9 @@ func (s *site) settle(ctx context.Context, tell *chronicle, further func(*truth)
 		var x *truth
 		x, err = s.look(ctx)
 		if err == nil {
+			err = s.loseNetworks(ctx, x, tell)
+		}
+		if err == nil {
 			left = x.faults()
 			if further != nil {
 				left = append(left, further(x)...)

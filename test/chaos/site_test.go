@@ -31,6 +31,7 @@ type site struct {
 	foreign *foreign          // beside Kuryr; may be nil
 
 	doubts sync.Map // IDs of endpoints whose disconnecting broke off
+	unmade sync.Map // CIDRs of networks whose creation broke off
 
 	// One event at a time works on a part: it is held from the kill until the
 	// part runs again.
