@@ -147,7 +147,7 @@ func (d *daemon) open(ctx context.Context) error {
 }
 
 // bridgeLinger is longer than a container takes to start again.
-const bridgeLinger = 5 * time.Second
+const bridgeLinger = 3 * time.Second
 
 // forwardFrom is the address of the floating IP, checked already; or none.
 func forwardFrom(cfg config.Config) netip.Addr {

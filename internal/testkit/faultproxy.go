@@ -85,7 +85,7 @@ func NewFaultProxy(ctx context.Context, m *Machine, upstream string) (*FaultProx
 func (p *FaultProxy) Close() error {
 	err := p.server.Close()
 	<-p.served
-	p.late.Wait()
+	p.settle()
 	p.transport.CloseIdleConnections()
 	return err
 }
@@ -200,12 +200,23 @@ func (p *FaultProxy) forwardLater(r *http.Request, delay time.Duration) {
 	}
 	late := r.Clone(context.WithoutCancel(r.Context()))
 	late.Body = io.NopCloser(bytes.NewReader(body))
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.late.Go(func() {
 		time.Sleep(delay)
 		if resp, err := p.forward(late); err == nil {
 			resp.Body.Close()
 		}
 	})
+}
+
+// settle waits for the requests that go on without a client. Who calls it knows
+// that they have come.
+func (p *FaultProxy) settle() {
+	p.mu.Lock()
+	//lint:ignore SA2001 a request that has come is counted with the lock held
+	p.mu.Unlock()
+	p.late.Wait()
 }
 
 func (p *FaultProxy) forward(r *http.Request) (*http.Response, error) {

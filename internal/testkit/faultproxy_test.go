@@ -66,7 +66,7 @@ func TestFaultProxy(t *testing.T) {
 				}
 				resp.Body.Close()
 			}
-			p.late.Wait()
+			p.settle()
 			if status != tt.status || effects.Load() != tt.effects {
 				t.Errorf("status %d after %d effects (%v), want %d after %d", status, effects.Load(), err, tt.status, tt.effects)
 			}
