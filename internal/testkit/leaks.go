@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kuryr/internal/courier"
 )
 
 // Inventory is what Kuryr and its Neutron have made on a machine, one line a
@@ -82,13 +84,9 @@ var kuryrLink = regexp.MustCompile(`^(tap|t_c|brq)`)
 // links lists the machine's links, in the words of `ip`: all of them, or
 // those with Kuryr's names on the real machine, where others live.
 func (k *Kuryr) links(ctx context.Context) ([]string, error) {
-	out, err := k.Machine.Output(ctx, "ip", "-details", "-json", "link", "show")
+	all, err := k.listLinks(ctx)
 	if err != nil {
 		return nil, err
-	}
-	var all []link
-	if err := json.Unmarshal([]byte(out), &all); err != nil {
-		return nil, fmt.Errorf("ip says %w", err)
 	}
 	var lines []string
 	for _, l := range all {
@@ -100,12 +98,48 @@ func (k *Kuryr) links(ctx context.Context) ([]string, error) {
 	return lines, nil
 }
 
+func (k *Kuryr) listLinks(ctx context.Context) (all []link, err error) {
+	out, err := k.Machine.Output(ctx, "ip", "-details", "-json", "link", "show")
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		return nil, fmt.Errorf("ip says %w", err)
+	}
+	return all, nil
+}
+
+// idleFor is longer than Kuryr lets a bridge stay that has lost its last port.
+const idleFor = 6 * time.Second
+
+// AwaitIdle waits until no bridge of Kuryr's is without a port: one that is
+// about to go belongs in no inventory that others are compared with.
+func (k *Kuryr) AwaitIdle(ctx context.Context) error {
+	for deadline := time.Now().Add(idleFor); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		all, err := k.listLinks(ctx)
+		if err != nil {
+			return err
+		}
+		ports := map[string]int{}
+		for _, l := range all {
+			ports[l.Master]++
+		}
+		if !slices.ContainsFunc(all, func(l link) bool {
+			return l.Info.Kind == "bridge" && strings.HasPrefix(l.Alias, courier.MarkPrefix) && ports[l.Name] == 0
+		}) {
+			return nil
+		}
+	}
+	return nil // it stays: that is for a comparison to tell
+}
+
 // link is one in the words of `ip`.
 type link struct {
-	Name  string `json:"ifname"`
-	Alias string `json:"ifalias"`
-	Group string `json:"group"`
-	Info  struct {
+	Name   string `json:"ifname"`
+	Alias  string `json:"ifalias"`
+	Group  string `json:"group"`
+	Master string `json:"master"`
+	Info   struct {
 		Kind string `json:"info_kind"`
 	} `json:"linkinfo"`
 }

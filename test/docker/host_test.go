@@ -108,6 +108,9 @@ func newSpecialHost(t *testing.T, o testkit.KuryrOptions) *host {
 func (h *host) begin(t *testing.T, patience time.Duration, release func(*host)) {
 	t.Helper()
 	h.t = t
+	if err := h.kuryr.AwaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	before, err := h.kuryr.Take(t.Context())
 	if err != nil {
 		h.discard(t)
@@ -193,6 +196,9 @@ func (h *host) in(t *testing.T) *host {
 // take is the inventory of now.
 func (h *host) take() testkit.Inventory {
 	h.t.Helper()
+	if err := h.kuryr.AwaitIdle(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
 	now, err := h.kuryr.Take(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
