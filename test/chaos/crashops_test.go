@@ -14,6 +14,7 @@ import (
 var crashNever = map[crash.Effect]string{
 	crash.NeutronPostForwarding:   "the embedded Neutron has no floating IPs",
 	crash.NeutronDeleteForwarding: "the embedded Neutron has no floating IPs",
+	crash.BindingProgram:          "the embedded Neutron binds no vif_type that an executable is for; internal/binding's tests run one",
 	crash.BridgeRelease:           "a link is deleted before it would be unplugged; this is for one that somebody put back",
 }
 

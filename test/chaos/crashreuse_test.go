@@ -170,14 +170,15 @@ func (l *crashLab) forgetMarks(ctx context.Context, c *crashContainer, known []c
 			return err
 		}
 	}
-	for _, name := range []string{courier.HostEnd(courier.PortID(port.ID)), courier.BridgeName(courier.NetworkID(port.NetworkID))} {
-		l.run("ip", "link", "set", name, "alias", "")
-	}
 	fresh, err := l.journaled(known)
 	if err != nil {
 		return err
 	}
 	return l.withJournal(func(j *journal.Journal) error {
+		// Not before: a Kuryr that runs puts an alias back.
+		for _, name := range []string{courier.HostEnd(courier.PortID(port.ID)), courier.BridgeName(courier.NetworkID(port.NetworkID))} {
+			l.run("ip", "link", "set", name, "alias", "")
+		}
 		for i := range fresh {
 			fresh[i].Data = nil
 		}
