@@ -199,6 +199,12 @@ func (h *host) take() testkit.Inventory {
 	if err := h.kuryr.AwaitIdle(h.t.Context()); err != nil {
 		h.t.Fatal(err)
 	}
+	return h.see()
+}
+
+// see is take, of what there is this very moment.
+func (h *host) see() testkit.Inventory {
+	h.t.Helper()
 	now, err := h.kuryr.Take(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
