@@ -135,6 +135,9 @@ func (b *bridgePlug) dissolve(ctx context.Context, network courier.NetworkID, in
 			return err
 		}
 	}
+	if _, err := b.links.Link(ctx, name); courier.KindOf(err) == courier.NotFound && !b.forward.keeps(name) {
+		return nil // a network of Open vSwitch's, or one that no container was on
+	}
 	return b.tidy(ctx, name)
 }
 

@@ -132,6 +132,13 @@ func (f *forward) allow(ctx context.Context, bridge string) error {
 	return f.sync(ctx, "")
 }
 
+// keeps tells whether the bridge has a rule, or is to have one.
+func (f *forward) keeps(bridge string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wanted[bridge]
+}
+
 // forget removes the bridge's rule.
 func (f *forward) forget(ctx context.Context, bridge string) error {
 	f.mu.Lock()

@@ -34,10 +34,7 @@ func (c *Courier) lookAtKernel(ctx context.Context, now time.Time) {
 		c.log.Warn("links can't be looked at", "err", err)
 		return
 	}
-	byName := make(map[string]Pair, len(pairs))
-	for _, p := range pairs {
-		byName[p.HostEnd] = p
-	}
+	byName := byHostEnd(pairs)
 	for _, a := range c.abandoned(byName, now) {
 		c.discard(a)
 	}

@@ -15,11 +15,15 @@ func (c *Courier) mendKernel(ctx context.Context, act bool) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	byName := make(map[string]Pair, len(pairs))
+	return c.mendLinks(ctx, byHostEnd(pairs), act)
+}
+
+func byHostEnd(pairs []Pair) map[string]Pair {
+	all := make(map[string]Pair, len(pairs))
 	for _, p := range pairs {
-		byName[p.HostEnd] = p
+		all[p.HostEnd] = p
 	}
-	return c.mendLinks(ctx, byName, act)
+	return all
 }
 
 func (c *Courier) mendLinks(ctx context.Context, pairs map[string]Pair, act bool) (out []Finding, err error) {

@@ -421,7 +421,10 @@ func (c *Courier) rekey(ctx context.Context, e entity, change func()) error {
 
 // noSettings refuses a new port on a network whose own attributes for ports
 // were lost: without them it might be open to what it was to be closed to.
-func (r networkRecord) noSettings() error {
+//
+// It reads what is constant once the network is in the tables, and no more:
+// Join writes what Neutron tells of the subnets into the same record.
+func (r *networkRecord) noSettings() error {
 	if !r.Unset {
 		return nil
 	}
