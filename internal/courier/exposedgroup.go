@@ -128,12 +128,13 @@ func (c *Courier) ensureGroup(ctx context.Context, g *exposedGroup) (SecurityGro
 	defer g.op.Unlock()
 	c.mu.Lock()
 	rec, sure, refusal := g.rec, g.sure, g.refusal
+	givenUp := g.rec.State == removing || g.forgotten // nobody would remove what is made for it now
 	if time.Now().After(g.until) {
 		refusal = nil
 	}
 	c.mu.Unlock()
 	switch {
-	case rec.State == removing:
+	case givenUp:
 		return "", errGivenUp
 	case sure:
 		return rec.ID, nil
@@ -144,14 +145,22 @@ func (c *Courier) ensureGroup(ctx context.Context, g *exposedGroup) (SecurityGro
 	err := c.inCloud(ctx, func() (err error) { made, err = c.completeGroup(ctx, g, rec); return err })
 	err = because("open ports "+rec.Ports.String(), "by a security group", err)
 	c.mu.Lock()
-	if err == nil {
-		g.rec.ID, g.rec.State, g.sure, g.refusal = made.ID, ready, true, nil
-	} else if hopeless(err) {
+	givenUp = g.rec.State == removing // meanwhile: its removal has only waited for this
+	switch {
+	case err == nil:
+		g.rec.ID, g.sure, g.refusal = made.ID, true, nil
+		if !givenUp {
+			g.rec.State = ready
+		}
+	case hopeless(err):
 		g.refusal, g.until = err, time.Now().Add(refusedRetry/2)
 	}
 	c.mu.Unlock()
 	if err != nil {
 		return "", err
+	}
+	if givenUp {
+		return "", errGivenUp
 	}
 	return made.ID, c.save(ctx, noted, g)
 }

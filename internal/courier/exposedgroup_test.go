@@ -243,3 +243,35 @@ func TestGroupRefusedForAMoment(t *testing.T) {
 		t.Errorf("Neutron was asked %d times to delete the group, want 3 at least", got)
 	}
 }
+
+// A group is given up while it is being made, and wanted again: the port gets
+// it, or another, and nothing is left of either.
+func TestGroupGivenUpWhileItIsMade(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", dual(69)...)
+	a := mustStart(t, e, n, "e1", "")
+	w.breaker.hold = map[string]time.Duration{"create group": 300 * time.Millisecond}
+	mustExpose(t, e, a, web)
+	for deadline := time.Now().Add(10 * time.Second); w.breaker.calledFor("create group") == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no group is made")
+		}
+	}
+	if err := w.c.Conceal(ctx, n.id, a.endpoint); err != nil {
+		t.Fatal(err)
+	}
+	w.c.ExpireAt(time.Now().Add(time.Hour)) // nobody wants it, and that for long
+	mustExpose(t, e, a, web)
+	w.settled()
+	for deadline := time.Now().Add(10 * time.Second); len(w.groups()) != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("groups: %+v", w.groups())
+		}
+	}
+	if got := w.portGroups()[w.portOf(a)]; got != "default, kuryr-exposed tcp/80" {
+		t.Errorf("the port has the groups %s", got)
+	}
+	e.stop(ctx, a)
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}
