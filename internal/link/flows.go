@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,12 +28,8 @@ type Flow struct {
 // CutFlows forgets the flows of IPv4 and IPv6 that cut returns true for, and
 // returns how many. Packets of such a flow are judged as those of a new one.
 func (l *Links) CutFlows(ctx context.Context, cut func(Flow) bool) (int, error) {
-	h, err := netlink.NewHandleAt(l.space.fd, unix.NETLINK_NETFILTER)
+	h, err := l.flows.open(l.space)
 	if err != nil {
-		return 0, kernelError("open", "connection tracking", err)
-	}
-	defer h.Close()
-	if err := h.SetSocketTimeout(answerTimeout); err != nil {
 		return 0, kernelError("open", "connection tracking", err)
 	}
 	total := 0
@@ -49,6 +46,38 @@ func (l *Links) CutFlows(ctx context.Context, cut func(Flow) bool) (int, error) 
 		}
 	}
 	return total, nil
+}
+
+// flowHandle is the handle for the connection tracking. It is opened by its first
+// use, as a kernel may have no such family, and stays open: when a socket of
+// that family is closed, the kernel waits for what nftables has still to free,
+// with the lock held that the removal of an interface needs (Linux 6.18,
+// nft_rcv_nl_event).
+type flowHandle struct {
+	mu     sync.Mutex
+	handle *netlink.Handle // guarded by mu
+}
+
+func (f *flowHandle) open(space *namespace) (*netlink.Handle, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.handle != nil {
+		return f.handle, nil
+	}
+	h, err := space.handle(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, err
+	}
+	f.handle = h
+	return h, nil
+}
+
+func (f *flowHandle) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.handle != nil {
+		f.handle.Close()
+	}
 }
 
 // flowFilter is the library's form of a function over flows.

@@ -45,6 +45,7 @@ type Links struct {
 	sockets map[int]*nl.SocketHandle
 	// remove lends out the handles that delete interfaces.
 	remove chan *netlink.Handle
+	flows  flowHandle
 	closed atomic.Bool
 }
 
@@ -71,7 +72,7 @@ func New(o Options) (*Links, error) {
 }
 
 func (l *Links) open() (err error) {
-	if l.handle, err = l.space.handle(); err != nil {
+	if l.handle, err = l.space.handle(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
 	socket, err := nl.GetNetlinkSocketAt(l.space.fd, netns.None(), unix.NETLINK_ROUTE)
@@ -89,7 +90,7 @@ func (l *Links) open() (err error) {
 		return err
 	}
 	for range removers {
-		h, err := l.space.handle()
+		h, err := l.space.handle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return err
 		}
@@ -113,6 +114,7 @@ func (l *Links) Close() {
 	for len(l.remove) > 0 {
 		(<-l.remove).Close()
 	}
+	l.flows.close()
 	l.space.close()
 }
 

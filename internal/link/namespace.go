@@ -33,9 +33,10 @@ func currentNamespace() (*namespace, error) {
 
 func (n *namespace) close() { n.fd.Close() }
 
-// handle opens a netlink handle that works in the namespace from any thread.
-func (n *namespace) handle() (*netlink.Handle, error) {
-	h, err := netlink.NewHandleAt(n.fd, unix.NETLINK_ROUTE)
+// handle opens a netlink handle of a family that works in the namespace from
+// any thread.
+func (n *namespace) handle(family int) (*netlink.Handle, error) {
+	h, err := netlink.NewHandleAt(n.fd, family)
 	if err != nil {
 		return nil, err
 	}

@@ -99,6 +99,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer bell.close()
+	defer a.filter.hangUp()
 	// Before anything else: what the kernel has may be of another day. What fails is tried again.
 	_ = a.enforce(ctx)
 	a.follow(ctx, events, a.policy.Changes(), bell.rung)

@@ -29,6 +29,8 @@ type filter struct {
 	zones   map[string]uint16 // by bridge
 	groups  map[string]*compiled
 	uncut   bool // less is permitted, and flows were not looked through since
+	// conn stays open from one transaction to the next: see use.
+	conn *nftables.Conn
 }
 
 // firstZone is the first of the zones that networks get, far from those that
@@ -90,34 +92,61 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 // are made anew: the kernel puts the old and the new ones in and out of force
 // at once.
 func (f *filter) change(before, now *ruleset) (*transaction, error) {
-	conn, err := f.connect()
-	if err != nil {
-		return nil, err
-	}
-	t := &transaction{conn: conn}
-	if before == nil {
-		before = newRuleset()
-		t.less = true
-		removeTables(conn)
-		conn.AddTable(table(nftables.TableFamilyBridge))
-		if _, inet := f.kind.(netfilterTracking); inet {
-			conn.AddTable(table(nftables.TableFamilyINet))
+	t := &transaction{}
+	err := f.use(func(conn *nftables.Conn) error {
+		t.conn = conn
+		if before == nil {
+			before = newRuleset()
+			t.less = true
+			removeTables(conn)
+			conn.AddTable(table(nftables.TableFamilyBridge))
+			if _, inet := f.kind.(netfilterTracking); inet {
+				conn.AddTable(table(nftables.TableFamilyINet))
+			}
+		}
+		t.between(before, now)
+		if t.err != nil {
+			return t.err
+		}
+		crash.Before(crash.EmbeddedFilter)
+		defer crash.After(crash.EmbeddedFilter)
+		return conn.Flush()
+	})
+	return t, err
+}
+
+// use calls fn with the connection to nftables. It stays open: to close one,
+// the kernel waits with its lock on all tables held until it has freed what the
+// last transaction took away (Linux 6.18, nft_rcv_nl_event: some 20 ms). Who
+// removes an interface waits for that lock, with the one on all interfaces
+// held, and every start of a container behind him.
+func (f *filter) use(fn func(*nftables.Conn) error) (err error) {
+	if f.conn == nil {
+		if f.conn, err = f.connect(); err != nil {
+			return err
 		}
 	}
-	t.between(before, now)
-	if t.err != nil {
-		return nil, t.err
+	if err := fn(f.conn); err != nil {
+		f.hangUp() // there may be messages in it that were not sent, and answers that nobody has read
+		return err
 	}
-	crash.Before(crash.EmbeddedFilter)
-	defer crash.After(crash.EmbeddedFilter)
-	return t, conn.Flush()
+	return nil
 }
 
 func (f *filter) connect() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithNetNSFd(f.links.Fd()), nftables.WithSockOptions(func(c *netlink.Conn) error {
+	return nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(f.links.Fd()), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		// Without CAP_NET_ADMIN in the first user namespace, as much as is allowed.
 		return errors.Join(c.SetReadBuffer(buffers), c.SetWriteBuffer(buffers))
 	}))
+}
+
+// hangUp closes the connection; the next use opens another.
+func (f *filter) hangUp() {
+	if f.conn == nil {
+		return
+	}
+	_ = f.conn.CloseLasting() // nothing depends on it
+	f.conn = nil
 }
 
 // removeTables removes our tables, whether they are there or not.
@@ -133,20 +162,18 @@ func (f *filter) remove() error {
 	if f.inForce == nil && f.zones != nil {
 		return nil
 	}
-	conn, err := f.connect()
-	if err != nil {
-		return err
-	}
-	if there, err := tablesThere(conn); err != nil {
-		return err
-	} else if there {
-		removeTables(conn)
-		crash.Before(crash.EmbeddedFilterRemove)
-		err := conn.Flush()
-		crash.After(crash.EmbeddedFilterRemove)
-		if err != nil {
+	err := f.use(func(conn *nftables.Conn) error {
+		there, err := tablesThere(conn)
+		if err != nil || !there {
 			return err
 		}
+		removeTables(conn)
+		crash.Before(crash.EmbeddedFilterRemove)
+		defer crash.After(crash.EmbeddedFilterRemove)
+		return conn.Flush()
+	})
+	if err != nil {
+		return err
 	}
 	f.inForce, f.state, f.ports, f.zones = nil, State{}, nil, map[string]uint16{}
 	return nil
@@ -162,11 +189,11 @@ func (f *filter) lost() (bool, error) {
 	if f.inForce == nil {
 		return false, nil
 	}
-	conn, err := f.connect()
-	if err != nil {
-		return false, err
-	}
-	tables, err := conn.ListTables()
+	var tables []*nftables.Table
+	err := f.use(func(conn *nftables.Conn) (err error) {
+		tables, err = conn.ListTables()
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
@@ -187,30 +214,34 @@ func (f *filter) forget() { f.inForce = nil }
 
 // adoptZones reads the zones that an earlier run gave: its flows go on.
 func (f *filter) adoptZones(s State) (map[string]uint16, error) {
-	conn, err := f.connect()
+	found := map[string]uint16{}
+	err := f.use(func(conn *nftables.Conn) error {
+		for _, family := range []nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet} {
+			if err := readZones(conn, family, found); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]uint16{}
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet} {
-		zones, err := zonesIn(conn, family)
-		if err != nil {
-			return nil, err
-		}
-		if zones == nil {
-			continue
-		}
-		elements, err := conn.GetSetElements(zones)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range elements {
-			if name, _, _ := strings.Cut(string(e.Key), "\x00"); len(e.Val) >= 2 {
-				found[name] = binary.NativeEndian.Uint16(e.Val)
-			}
+	return f.kind.zonesOf(found, s), nil
+}
+
+// readZones adds the elements of the map of zones of that family, if there is one.
+func readZones(conn *nftables.Conn, family nftables.TableFamily, found map[string]uint16) error {
+	zones, err := zonesIn(conn, family)
+	if err != nil || zones == nil {
+		return err
+	}
+	elements, err := conn.GetSetElements(zones)
+	for _, e := range elements {
+		if name, _, _ := strings.Cut(string(e.Key), "\x00"); len(e.Val) >= 2 {
+			found[name] = binary.NativeEndian.Uint16(e.Val)
 		}
 	}
-	return f.kind.zonesOf(found, s), nil
+	return err
 }
 
 // zonesIn returns the map of zones in our table of that family; nil: there is none.
