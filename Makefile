@@ -25,8 +25,8 @@ chaos: packages ## kill and break everything, ROUNDS=20 SEED=... FROM=1 (root)
 demo: packages ## show Kuryr at work with Docker, from nothing to nothing (root)
 	go run ./test/demo
 
-bench: packages ## measure starts and stops, the embedded Neutron, the packet filter (root)
-	go run ./test/bench
+bench: packages ## measure it all: SECTIONS=docker,run,... chooses (docs/benchmarks.md) (root)
+	go run ./test/bench $(if $(SECTIONS),-only $(SECTIONS))
 
 lint: ## check format and code, without running it
 	go run ./test/layers lint

@@ -20,7 +20,14 @@ type figure struct {
 	Low    float64 `json:"low,omitempty"` // with High: where the median lies, at 95 % or more
 	High   float64 `json:"high,omitempty"`
 	Target string  `json:"target,omitempty"`
+	Better string  `json:"better,omitempty"` // less or more: what -check compares with an earlier run
 }
+
+// Which way a figure gets better.
+const (
+	less = "less"
+	more = "more"
+)
 
 func printFigures(out io.Writer, all []figure) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -33,7 +40,7 @@ func printFigures(out io.Writer, all []figure) error {
 		if f.P99 != 0 {
 			p99 = fmt.Sprintf("%.2f", f.P99)
 		}
-		if f.High != 0 {
+		if f.High != 0 || f.Better != "" {
 			interval = fmt.Sprintf("%.2f-%.2f", f.Low, f.High)
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%s\t%s\t%s\t%s\t\n", f.Name, f.N, least, f.P50, p99, interval, f.Unit, f.Target)
@@ -54,6 +61,21 @@ func percentiles(name, target string, d []time.Duration) figure {
 	slices.Sort(d)
 	at := func(q float64) float64 { return ms(d[min(len(d)-1, int(q*float64(len(d))))]) }
 	return figure{Name: name, Unit: "ms", N: len(d), Least: at(0), P50: at(0.5), P99: at(0.99), Target: target}
+}
+
+// mean is the sum of values by their number, which is what counts of things that
+// are done for several at once, and where the true mean lies, with 95 % confidence.
+func mean(name, unit string, values []float64) figure {
+	n := float64(len(values))
+	var sum, squares float64
+	for _, v := range values {
+		sum += v
+	}
+	for _, v := range values {
+		squares += (v - sum/n) * (v - sum/n)
+	}
+	off := 1.96 * math.Sqrt(squares/n/max(1, n-1))
+	return figure{Name: name, Unit: unit, N: len(values), P50: sum / n, Low: max(0, sum/n-off), High: sum/n + off}
 }
 
 // median is the middle of values, and between which of them the true median

@@ -1,28 +1,30 @@
-// Command bench measures Kuryr, in three sections:
+// Command bench measures Kuryr, in sections:
 //
-//	docker   how long a container's start and stop take inside the daemon, how
-//	         long the daemon takes to start, and its memory
+//	docker   how long a container's start and stop take inside the daemon, and
+//	         how many requests Neutron gets for them
+//	run      docker run on Kuryr, on Docker's own networks, and with a driver
+//	         that only makes a veth
+//	scale    memory and start-up with many attachments, and the time of calls
+//	         beside a full Neutron
 //	neutron  how fast the embedded Neutron is, beside no port and 100,000
 //	filter   how soon a change of security groups is in force among 10,000
 //	         rules, and what the rules cost the traffic of two containers
 //
-// It runs in network namespaces of its own and leaves nothing behind. The
-// plugin's socket is driven as Docker does, so that times include the HTTP
-// exchange. It prints a table; -json writes the same figures to a file.
+// It runs in network namespaces of its own and leaves nothing behind. It prints
+// a table; -json writes the same figures to a file.
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 
 	"kuryr/internal/testkit"
+	"kuryr/test/bench/vethonly"
 )
 
 func main() {
@@ -35,22 +37,25 @@ func main() {
 }
 
 // sections are what can be measured, in order.
-var sections = []string{"docker", "neutron", "filter"}
+var sections = []string{"docker", "run", "scale", "neutron", "filter"}
+
+// bench is one run.
+type bench struct {
+	machine *testkit.Machine // of the sections that need no Docker engine
+	binary  string
+	figures []figure
+}
+
+func (b *bench) add(f figure) { b.figures = append(b.figures, f) }
 
 func run(ctx context.Context) (err error) {
-	n := flag.Int("n", 300, "containers started and stopped, and ports made, one after the other")
-	many := flag.Int("attachments", 500, "attachments for the memory and start-up figures")
-	rounds := flag.Int("rounds", 15, "rounds of the comparison of traffic")
-	out := flag.String("json", "", "write the figures to this file")
-	only := flag.String("only", strings.Join(sections, ","), "sections to measure")
-	flag.Parse()
-	chosen := strings.Split(*only, ",")
-	for _, c := range chosen {
-		if !slices.Contains(sections, c) {
-			return fmt.Errorf("there is no section %q; there are %s", c, strings.Join(sections, ", "))
-		}
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		return err
 	}
-
+	if o.socket != "" {
+		return vethonly.Serve(ctx, o.socket)
+	}
 	m, err := testkit.NewMachine(ctx)
 	if err != nil {
 		return err
@@ -60,28 +65,38 @@ func run(ctx context.Context) (err error) {
 	if b.binary, err = testkit.Build(ctx, m.Dir, false); err != nil {
 		return err
 	}
-	measure := map[string]func() error{
-		"docker":  func() error { return b.docker(ctx, *n, *many) },
-		"neutron": func() error { return b.neutron(ctx, *n) },
-		"filter":  func() error { return b.filter(ctx, *rounds) },
-	}
-	for _, s := range sections {
-		if !slices.Contains(chosen, s) {
-			continue
-		}
-		if err := measure[s](); err != nil {
-			return fmt.Errorf("%s: %w", s, err)
-		}
+	if err := b.measure(ctx, o); err != nil {
+		return err
 	}
 	if err := printFigures(os.Stdout, b.figures); err != nil {
 		return err
 	}
-	if *out == "" {
+	if o.out == "" {
 		return nil
 	}
 	data, err := json.MarshalIndent(b.figures, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(*out, append(data, '\n'), 0o644)
+	return os.WriteFile(o.out, append(data, '\n'), 0o644)
+}
+
+// measure goes through the sections that are chosen.
+func (b *bench) measure(ctx context.Context, o options) error {
+	how := map[string]func() error{
+		"docker":  func() error { return b.docker(ctx, o.n) },
+		"run":     func() error { return b.run(ctx, o.runs, "") },
+		"scale":   func() error { return b.scale(ctx, o) },
+		"neutron": func() error { return b.neutron(ctx, o.n) },
+		"filter":  func() error { return b.filter(ctx, o.rounds) },
+	}
+	for _, s := range sections {
+		if !slices.Contains(o.chosen, s) {
+			continue
+		}
+		if err := how[s](); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
 }

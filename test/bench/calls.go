@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kuryr/internal/testkit"
+)
+
+// held is how long the Neutron of this part keeps each request: much longer
+// than Kuryr's own work for a container takes. So what has been answered when
+// Kuryr answers is what Kuryr waited for.
+const held = 60 * time.Millisecond
+
+// counter counts the requests that reach a Neutron, by when they came.
+type counter struct {
+	mu   sync.Mutex
+	came []time.Time // guarded by mu
+}
+
+// see is what the proxy asks about each request.
+func (c *counter) see(testkit.Call) testkit.Fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.came = append(c.came, time.Now())
+	return testkit.Fault{Delay: held}
+}
+
+// take returns how many requests have come since the last take, and how many
+// of these were answered by then. It forgets them.
+func (c *counter) take(then time.Time) (answered, all int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.came {
+		if !t.Add(held).After(then) {
+			answered++
+		}
+	}
+	all, c.came = len(c.came), nil
+	return answered, all
+}
+
+// quiet waits until no request has come for a while.
+func (c *counter) quiet(ctx context.Context) error {
+	last, since := -1, time.Now()
+	for time.Since(since) < 4*held {
+		c.mu.Lock()
+		now := len(c.came)
+		c.mu.Unlock()
+		if now != last {
+			last, since = now, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(held / 4):
+		}
+	}
+	return nil
+}
+
+// calls counts the requests that Neutron gets for a container's start and
+// stop: those that Kuryr waits for before it answers Docker, and all there are.
+func (b *bench) calls(ctx context.Context, n int) (err error) {
+	m, err := testkit.NewMachine(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close(context.WithoutCancel(ctx))) }()
+	server, err := testkit.StartNeutron(ctx, m, b.binary)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	proxy, err := testkit.NewFaultProxy(ctx, m, server.Address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, proxy.Close()) }()
+	d, _, err := b.startDaemon(ctx, m, testkit.KuryrOptions{Neutron: proxy.URL})
+	if err != nil {
+		return err
+	}
+	c := &counter{}
+	proxy.Watch(c.see)
+	return d.end(b.countCalls(ctx, d, c, n))
+}
+
+func (b *bench) countCalls(ctx context.Context, d *daemon, c *counter, n int) error {
+	before, err := d.kuryr.Take(ctx)
+	if err != nil {
+		return err
+	}
+	net, err := d.createNetwork(ctx, "10.201.0.0/20", "fd00:201::/64")
+	if err != nil {
+		return err
+	}
+	var start, stop, all []float64
+	for i := range n + 1 {
+		counts, err := d.count(ctx, c, net)
+		if err != nil {
+			return err
+		}
+		if i > 0 { // the first finds nothing prepared
+			start, stop, all = append(start, counts[0]), append(stop, counts[1]), append(all, counts[2])
+		}
+	}
+	for _, f := range []figure{
+		median("Neutron calls before a start's answers", "calls", start),
+		median("Neutron calls before a stop's answers", "calls", stop),
+		mean("Neutron calls for a container, in all", "calls", all),
+	} {
+		f.Better = less
+		b.add(f)
+	}
+	if err := d.removeNetwork(ctx, net); err != nil {
+		return err
+	}
+	return d.nothingLeft(ctx, before)
+}
+
+// count starts and stops one container, each from quiet to quiet.
+func (d *daemon) count(ctx context.Context, c *counter, net *network) (counts [3]float64, err error) {
+	if err := c.quiet(ctx); err != nil {
+		return counts, err
+	}
+	c.take(time.Time{})
+	none := map[string][]time.Duration{}
+	made, err := d.start(ctx, net, none)
+	if err != nil {
+		return counts, fmt.Errorf("beside a slow Neutron: %w", err)
+	}
+	answered := time.Now()
+	if err := c.quiet(ctx); err != nil {
+		return counts, err
+	}
+	first, all := c.take(answered)
+	if err := d.stop(ctx, made, none); err != nil {
+		return counts, fmt.Errorf("beside a slow Neutron: %w", err)
+	}
+	answered = time.Now()
+	if err := c.quiet(ctx); err != nil {
+		return counts, err
+	}
+	second, rest := c.take(answered)
+	return [3]float64{float64(first), float64(second), float64(all + rest)}, nil
+}

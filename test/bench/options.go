@@ -1,0 +1,77 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// options are how much of everything is measured, and what of it.
+type options struct {
+	chosen []string // sections
+	n      int
+	sizes  []int // numbers of attachments
+	nets   int
+	ports  int
+	rounds int
+	runs   int
+	out    string // file for the figures; "": none
+	socket string // the driver that only makes a veth listens here; "": this is no such driver
+}
+
+// short is what -short has in the place of the other flags' defaults: enough to
+// tell ratios apart, in two minutes.
+var short = map[string]string{"only": "run", "n": "100", "attachments": "0,200", "networks": "50", "ports": "5000", "rounds": "9", "runs": "12"}
+
+func parse(args []string) (o options, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&o.n, "n", 300, "containers started and stopped, and ports made, one after the other")
+	sizes := f.String("attachments", "0,500,1000", "numbers of attachments for the memory and start-up figures")
+	f.IntVar(&o.nets, "networks", 1000, "networks of the full Neutron beside which calls are measured")
+	f.IntVar(&o.ports, "ports", 100_000, "ports on these")
+	f.IntVar(&o.rounds, "rounds", 15, "rounds of the comparisons of traffic")
+	f.IntVar(&o.runs, "runs", 40, "rounds of docker run")
+	f.StringVar(&o.out, "json", "", "write the figures to this file")
+	f.StringVar(&o.socket, "veth-only", "", "be the driver that only makes a veth, on this socket, and measure nothing")
+	only := f.String("only", strings.Join(sections, ","), "sections to measure")
+	quick := f.Bool("short", false, "measure less of less, unless other flags say how much")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if *quick {
+		given := map[string]bool{}
+		f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		for name, value := range short {
+			if given[name] {
+				continue
+			}
+			if err := f.Set(name, value); err != nil {
+				return o, err
+			}
+		}
+	}
+	if o.sizes, err = numbers(*sizes); err != nil {
+		return o, fmt.Errorf("-attachments: %w", err)
+	}
+	o.chosen = strings.Split(*only, ",")
+	for _, c := range o.chosen {
+		if !slices.Contains(sections, c) {
+			return o, fmt.Errorf("there is no section %q; there are %s", c, strings.Join(sections, ", "))
+		}
+	}
+	return o, nil
+}
+
+// numbers reads a list such as 1,8,32.
+func numbers(list string) (out []int, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("%q is no number of things", text)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
