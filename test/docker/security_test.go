@@ -45,7 +45,7 @@ func TestSecurityGroups(t *testing.T) {
 // A container sends from its port's addresses only, until its port may use others.
 func TestSpoofedSource(t *testing.T) {
 	h := newHost(t)
-	n := h.network("net", "--subnet", "10.62.0.0/24")
+	n := h.network("net", "--subnet", "10.62.0.0/24", "--ip-range", "10.62.0.0/26") // Neutron hands out any
 	thief, victim := n.run("thief"), n.run("victim")
 	thief.reaches(victim.ip4())
 	const stolen = "10.62.0.99"
