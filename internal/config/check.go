@@ -55,7 +55,7 @@ func storeLine(field any, check func(string) *fault, text string) *fault {
 		*p = observe.Secret(text)
 	case *int:
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxCount {
+		if err != nil || check == nil && (n < 1 || n > maxCount) {
 			return invalid("%q is not a whole number from 1 to %d", text, maxCount)
 		}
 		*p = n
@@ -185,6 +185,16 @@ func secondsOrZero(s string) *fault {
 		return invalid("%q is not a whole number of seconds from 0 to %d", s, maxSeconds)
 	}
 	return nil
+}
+
+// numberFrom checks a number of things.
+func numberFrom(least, most int) func(string) *fault {
+	return func(s string) *fault {
+		if n, err := strconv.Atoi(s); err != nil || n < least || n > most {
+			return invalid("%q is not a whole number from %d to %d", s, least, most)
+		}
+		return nil
+	}
 }
 
 // secondsFrom checks a time with bounds of its own.

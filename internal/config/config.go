@@ -62,6 +62,14 @@ type Config struct {
 	VIFPluggingIsFatal bool
 	// VIFPluggingTimeout is how long an attachment waits for that; 0: as long as its call may take.
 	VIFPluggingTimeout time.Duration
+	// PortPoolMax is how many ports are kept ready for each network at most; 0:
+	// none. PortPoolMin are kept of each that had a container lately, and
+	// PortPoolBatch made in one request at most.
+	PortPoolMax, PortPoolMin, PortPoolBatch int
+	// PortPoolCoolDown is how long an address rests before another container gets it.
+	PortPoolCoolDown time.Duration
+	// PortPoolIdle is after how long a pool shrinks to PortPoolMin.
+	PortPoolIdle time.Duration
 	// EnableDHCP is set on the subnets that Kuryr makes.
 	EnableDHCP bool
 	// DefaultPoolV4 and DefaultPoolV6 name the subnetpools that networks without a --subnet are cut from.

@@ -57,7 +57,7 @@ func (o Option) Usage() string {
 // Options returns every setting that has an effect, in the order in which
 // they are shown: by section.
 func Options() []Option {
-	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), ovsOptions(), neutronOptions(), cloudOptions(), reuseOptions())
+	return slices.Concat(hostOptions(), tcpOptions(), engineOptions(), bindingOptions(), ovsOptions(), poolOptions(), neutronOptions(), cloudOptions(), reuseOptions())
 }
 
 // hostOptions are about this host: its name, files and sockets.
@@ -188,6 +188,34 @@ func ovsOptions() []Option {
 		Section: section, Name: "integration_bridge", Value: "NAME", Default: "br-int",
 		Doc:   "Open vSwitch bridge of ports whose `binding:vif_details` name none. ML2/OVN names none.",
 		field: func(c *Config) any { return &c.IntegrationBridge }, check: interfaceName,
+	}}
+}
+
+// poolOptions are about the ports that are kept ready, named as the Kuryr for
+// Kubernetes named them.
+func poolOptions() []Option {
+	const section = "vif_pool"
+	return []Option{{
+		Section: section, Name: "ports_pool_max", Value: "NUMBER", Default: "64",
+		Doc: "How many ports are kept ready for each network on this host at most, 0 to 1000, and no more than an eighth of its smallest subnet. 0: none. " +
+			"A container that gets one starts without a call to Neutron.",
+		field: func(c *Config) any { return &c.PortPoolMax }, check: numberFrom(0, maxCount),
+	}, {
+		Section: section, Name: "ports_pool_min", Value: "NUMBER", Default: "3",
+		Doc:   "How many ports are kept ready for each network that had a container lately, 0 to 1000. Beyond that it is as many as were asked for in the last 20 seconds.",
+		field: func(c *Config) any { return &c.PortPoolMin }, check: numberFrom(0, maxCount),
+	}, {
+		Section: section, Name: "ports_pool_batch", Value: "NUMBER", Default: "10",
+		Doc:   "How many ports are made in one request at most, 1 to 1000.",
+		field: func(c *Config) any { return &c.PortPoolBatch }, check: numberFrom(1, maxCount),
+	}, {
+		Section: section, Name: "ports_pool_cooldown", Value: "SECONDS", Default: "10",
+		Doc:   "How long the port, and so the address, of a container that is gone rests before another container gets it, 0 to 300 seconds.",
+		field: func(c *Config) any { return &c.PortPoolCoolDown }, check: secondsOrZero,
+	}, {
+		Section: section, Name: "ports_pool_idle", Value: "SECONDS", Default: "300",
+		Doc:   "After how long without a container's start a network's pool shrinks to `ports_pool_min`, 10 to 86400 seconds; after 12 times this to nothing.",
+		field: func(c *Config) any { return &c.PortPoolIdle }, check: secondsFrom(10, 86400),
 	}}
 }
 

@@ -120,11 +120,15 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 			return got, because(op, subject, err)
 		}
 	}
-	if c.opt.Drained != nil && c.opt.Drained() {
+	if c.drained() {
 		return netip.Prefix{}, &Error{Kind: Unavailable, Op: op, Subject: subject, Public: "this host is being drained: no container is started here",
 			Hint: "start it on another host, or end that with: kuryr drain --undo"}
 	}
-	a, err := c.reservePort(ctx, n, p, r)
+	a, err := c.takePooled(ctx, p, r)
+	c.demand(p.Network, a != nil)
+	if a == nil && err == nil {
+		a, err = c.reservePort(ctx, n, p, r)
+	}
 	if KindOf(err) == Conflict {
 		a, err = c.adoptPort(ctx, n, p, r, err)
 	}
@@ -349,7 +353,7 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 		return err
 	}
 	c.mu.Lock()
-	a.rec.Addresses = addresses
+	a.rec.Addresses, a.rec.Pooled = addresses, false
 	a.rec.take(made, c.networks[a.rec.Network])
 	c.mu.Unlock()
 	return c.save(ctx, noted, a)
@@ -395,11 +399,18 @@ func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr
 		held = held || a.rec.Addresses[i].Pool != ""
 	}
 	held = held && a.rec.Endpoint == ""
-	if !held {
+	rests := !held && c.reusable(a)
+	switch {
+	case rests:
+		c.restNow(a)
+	case !held:
 		a.rec.State = removing
 	}
 	c.mu.Unlock()
-	if held {
+	switch {
+	case rests:
+		return because(op, subject, c.rested(ctx, a))
+	case held:
 		return because(op, subject, c.save(ctx, noted, a))
 	}
 	return because(op, subject, c.removeLater(ctx, a))

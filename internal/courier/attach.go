@@ -197,6 +197,14 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 	if err := have.mayBe(r); err != nil {
 		return err
 	}
+	if c.isFresh(a) && have.asWished(r) {
+		return c.handOver(ctx, a, own)
+	}
+	if have.Linked { // a pooled port's, made for what it is to be no more
+		if err := c.eraseLinks(a); err != nil {
+			return err
+		}
+	}
 	if have.Port != "" && !r.MAC.IsZero() && r.MAC != have.MAC {
 		// Neutron lets only administrators change a port's MAC address.
 		if err := c.dropPort(ctx, a); err != nil {

@@ -98,6 +98,10 @@ func (x brokenNeutron) SubnetsOfNetwork(ctx context.Context, id courier.NetworkI
 	return broken(ctx, x.b, "list subnets", func() ([]courier.Subnet, error) { return x.n.SubnetsOfNetwork(ctx, id) })
 }
 
+func (x brokenNeutron) SubnetsOfNetworks(ctx context.Context, ids []courier.NetworkID) ([]courier.Subnet, error) {
+	return broken(ctx, x.b, "list subnets of networks", func() ([]courier.Subnet, error) { return x.n.SubnetsOfNetworks(ctx, ids) })
+}
+
 func (x brokenNeutron) SubnetsOfPool(ctx context.Context, id courier.SubnetPoolID) ([]courier.Subnet, error) {
 	return broken(ctx, x.b, "list subnets of pool", func() ([]courier.Subnet, error) { return x.n.SubnetsOfPool(ctx, id) })
 }

@@ -78,7 +78,7 @@ func (c *Courier) holdings() holdings {
 	h.lossy = len(c.losses) > 0
 	for _, a := range c.attachments {
 		r := a.rec
-		h.intents[r.Intent] = holding{settled: r.State == reserved || r.State == attached, port: r.Port}
+		h.intents[r.Intent] = holding{settled: r.settled(), port: r.Port}
 		h.ids[string(r.Port)], h.bridged[r.Neutron] = true, true
 		h.links[HostEnd(r.Port)] = true
 		for _, g := range r.Exposed.Groups {

@@ -39,7 +39,10 @@ type Options struct {
 	// are refused. What exists goes on, and can be joined, left and removed; so
 	// can what has its address already. nil: it never is.
 	Drained func() bool
-	Log     *slog.Logger
+	// PortPool is how many ports are kept ready. With CompatTags there are none:
+	// the Python Kuryr would not know them.
+	PortPool PortPool
+	Log      *slog.Logger
 }
 
 // Courier carries an engine's requests to Neutron and the kernel. Its methods
@@ -83,6 +86,9 @@ type Courier struct {
 	reconciling  chan struct{} // capacity 1: one reconciles at a time
 	compareSoon  chan struct{} // capacity 1
 
+	portPools map[EngineNetworkID]*portPool
+	poolSoon  chan struct{} // wakes who keeps them; capacity 1
+
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup
 	kernelSlots chan struct{} // limits removals at work in the kernel
@@ -115,6 +121,9 @@ func New(n Needs, o Options) *Courier {
 	if o.LostFor == 0 {
 		o.LostFor = defaultLostFor
 	}
+	if o.CompatTags {
+		o.PortPool = PortPool{}
+	}
 	stopped, stop := context.WithCancel(context.Background())
 	return &Courier{
 		Needs: n, opt: o, log: o.Log,
@@ -138,6 +147,8 @@ func New(n Needs, o Options) *Courier {
 		reconciled:  Reconciled{Findings: []Finding{}},
 		reconciling: make(chan struct{}, 1),
 		compareSoon: make(chan struct{}, 1),
+		portPools:   map[EngineNetworkID]*portPool{},
+		poolSoon:    make(chan struct{}, 1),
 		cutting:     make(chan struct{}, 1),
 		kernelSlots: make(chan struct{}, kernelSlots),
 		cloudSlots:  make(chan struct{}, cloudSlots),

@@ -33,7 +33,8 @@ func (c *Courier) damagedPorts(ctx context.Context, s census) (jobs []job, err e
 	var unlisted []PortID
 	c.mu.Lock()
 	for _, a := range c.attachments {
-		if _, before := s.before.intents[a.rec.Intent]; !before || a.rec.State != attached || !a.rec.Joined || a.rec.Port == "" {
+		used := a.rec.State == attached && a.rec.Joined || a.rec.State == pooled
+		if _, before := s.before.intents[a.rec.Intent]; !before || !used || a.rec.Port == "" {
 			continue
 		}
 		held = append(held, heldPort{a, a.rec})
@@ -52,7 +53,7 @@ func (c *Courier) damagedPorts(ctx context.Context, s census) (jobs []job, err e
 	}
 	slices.SortFunc(held, func(x, y heldPort) int { return strings.Compare(x.rec.Intent, y.rec.Intent) })
 	for _, h := range held {
-		if c.snapshot(h.a).State == attached {
+		if c.snapshot(h.a).State == h.rec.State {
 			p, there := listed[h.rec.Port]
 			jobs = append(jobs, c.portDamage(h, p, there)...)
 		}
@@ -63,6 +64,11 @@ func (c *Courier) damagedPorts(ctx context.Context, s census) (jobs []job, err e
 func (c *Courier) portDamage(h heldPort, p Port, there bool) []job {
 	f := Finding{Kind: "port", ID: string(h.rec.Port), Name: h.rec.Endpoint.Short(), Action: noAction}
 	switch {
+	case h.rec.State == pooled && (!there || p.Binding.Host != c.opt.Host || p.Status == "ERROR"):
+		f.Problem, f.Action = "it is in a port pool, and was deleted in Neutron, bound elsewhere, or is in status ERROR", "take it out of the pool"
+		return []job{{Finding: f, stage: stagePorts, do: func(context.Context) error { return c.takeOut(h.a) }}}
+	case h.rec.State == pooled:
+		return nil
 	case !there:
 		f.Problem = "it was deleted in Neutron, and a container uses it: restart the container"
 	case p.Binding.Host != c.opt.Host && h.rec.Origin == adopted:

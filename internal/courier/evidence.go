@@ -35,6 +35,7 @@ func (c *Courier) lookAtKernel(ctx context.Context, now time.Time) {
 		return
 	}
 	byName := byHostEnd(pairs)
+	c.relink(byName)
 	for _, a := range c.abandoned(byName, now) {
 		c.discard(a)
 	}

@@ -31,20 +31,10 @@ func (c *Courier) Join(ctx context.Context, network EngineNetworkID, endpoint En
 // refreshTimeout bounds what Join can do without.
 const refreshTimeout = 2 * time.Second
 
-// routes reads the host routes and gateways afresh, and falls back to what the
-// subnets had when Neutron does not answer. A default route is the gateway's
+// routes returns the host routes and gateways. A default route is the gateway's
 // business, and one through the container itself would go nowhere.
 func (c *Courier) routes(ctx context.Context, n *network, r attachmentRecord) ([]Route, []netip.Addr) {
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
-	now, err := c.Neutron.SubnetsOfNetwork(ctx, n.rec.Neutron)
-	if err != nil {
-		c.log.Warn("host routes not refreshed", "network", n.rec.Neutron, "err", err)
-	}
-	c.mu.Lock()
-	n.rec.Subnets = refreshed(n.rec.Subnets, now)
-	net := n.rec
-	c.mu.Unlock()
+	net := c.freshSubnets(ctx, n)
 	var routes []Route
 	for _, x := range r.Addresses {
 		s, _ := net.subnetOf(x.Address)
@@ -55,6 +45,32 @@ func (c *Courier) routes(ctx context.Context, n *network, r attachmentRecord) ([
 		}
 	}
 	return routes, net.gateways(r.addresses())
+}
+
+// freshSubnets returns a network's record with its subnets as Neutron has them, or
+// had them a moment ago where whoever keeps port pools asks for them; and as
+// they were when Neutron does not answer.
+func (c *Courier) freshSubnets(ctx context.Context, n *network) networkRecord {
+	c.mu.Lock()
+	net, age := n.rec, time.Since(n.refreshed)
+	c.mu.Unlock()
+	if age < staleAfter {
+		return net
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	began := time.Now()
+	now, err := c.Neutron.SubnetsOfNetwork(ctx, net.Neutron)
+	if err != nil {
+		c.log.Warn("host routes not refreshed", "network", net.Neutron, "err", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n.rec.Subnets = refreshed(n.rec.Subnets, now)
+	if err == nil && c.portPools[n.rec.ID] != nil {
+		n.refreshed = began
+	}
+	return n.rec
 }
 
 // refreshed returns the subnets, in their order, with what Neutron says of them now.
@@ -143,15 +159,26 @@ func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint 
 		c.mu.Unlock()
 		return because(op, subject, c.save(ctx, durable, renamed...))
 	}
-	a.rec.State = removing
 	for _, x := range a.rec.Addresses {
 		if x.Pool != "" {
 			c.releases[heldAddress{x.Pool, x.Address}] = time.Now()
 		}
 	}
+	rests := c.reusable(a)
+	if rests {
+		c.restNow(a)
+	} else {
+		a.rec.State = removing
+	}
 	c.mu.Unlock()
 	err := c.save(context.WithoutCancel(ctx), durable, renamed...)
-	if e := c.removeLater(ctx, a); err == nil {
+	e := error(nil)
+	if rests {
+		e = c.rested(ctx, a)
+	} else {
+		e = c.removeLater(ctx, a)
+	}
+	if err == nil {
 		err = e
 	}
 	return because(op, subject, err)

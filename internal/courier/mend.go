@@ -69,7 +69,7 @@ func (c *Courier) plugged(pairs map[string]Pair) (all []pluggedLink) {
 	defer c.mu.Unlock()
 	for _, a := range c.attachments {
 		p, there := pairs[HostEnd(a.rec.Port)]
-		if a.rec.State == attached && a.rec.Linked && !a.rec.Inherited && there && (p.Ours || p.Alias == "") {
+		if (a.rec.State == attached || a.rec.State == pooled) && a.rec.Linked && !a.rec.Inherited && there && (p.Ours || p.Alias == "") {
 			all = append(all, pluggedLink{a, a.rec, p})
 		}
 	}
@@ -88,7 +88,7 @@ func (c *Courier) mend(ctx context.Context, out []Finding, l pluggedLink, act bo
 	}
 	defer l.a.op.Unlock()
 	now := c.snapshot(l.a)
-	if now.State != attached || now.Port != l.rec.Port || now.Closed != l.rec.Closed {
+	if now.State != l.rec.State || now.Port != l.rec.Port || now.Closed != l.rec.Closed {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)

@@ -48,6 +48,8 @@ type Subnets interface {
 	// DeleteSubnet takes a revision as DeleteNetwork does.
 	DeleteSubnet(ctx context.Context, id SubnetID, revision int) error
 	SubnetsOfNetwork(context.Context, NetworkID) ([]Subnet, error)
+	// SubnetsOfNetworks is the same for many, in one request for some hundred.
+	SubnetsOfNetworks(context.Context, []NetworkID) ([]Subnet, error)
 	SubnetsOfPool(context.Context, SubnetPoolID) ([]Subnet, error)
 	SubnetsByTags(ctx context.Context, tags ...string) ([]Subnet, error)
 	FindSubnets(context.Context, Reference) ([]Subnet, error)

@@ -20,6 +20,8 @@ const (
 	reserved  state = "reserved"  // an attachment: its port is there, no endpoint yet
 	attaching state = "attaching" // an attachment: its link is being made
 	attached  state = "attached"  // an attachment: plugged
+	pooled    state = "pooled"    // an attachment: plugged, for the next endpoint
+	cooling   state = "cooling"   // an attachment that its endpoint left: it rests before it is pooled again
 	removing  state = "removing"  // nobody wants it any more; the remover has it
 )
 
@@ -115,7 +117,8 @@ func (p *pool) enter(s state)         { p.rec.State = s }
 // network is an engine's network.
 type network struct {
 	life
-	rec networkRecord
+	rec       networkRecord
+	refreshed time.Time // when Neutron was last asked for its subnets; guarded by Courier.mu
 }
 
 type networkRecord struct {
@@ -172,6 +175,7 @@ type attachment struct {
 	life
 	rec      attachmentRecord
 	settings PortSettings // of its port, when it is made
+	fresh    bool         // no container has had its link; guarded by Courier.mu
 }
 
 type attachmentRecord struct {
@@ -196,6 +200,9 @@ type attachmentRecord struct {
 	Inherited bool            `json:"inherited,omitempty"`   // the Python Kuryr made it
 	Exposed   exposedRecord   `json:"exposed,omitzero"`
 	Forwarded forwardedRecord `json:"forwarded,omitzero"`
+	Pooled    bool            `json:"pooled,omitempty"` // made for its network's port pool, and as it was made
+	Told      EndpointID      `json:"told,omitempty"`   // of a pooled port: whose Neutron thinks that it is
+	Active    bool            `json:"active,omitempty"` // Neutron has reported the port ACTIVE, which Join need not wait for
 	Touched   time.Time       `json:"touched"`
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost
@@ -210,6 +217,16 @@ type addressRecord struct {
 func (a *attachment) key() (string, string) { return kindAttachment, a.rec.Intent }
 func (a *attachment) record() any           { return a.rec }
 func (a *attachment) enter(s state)         { a.rec.State = s }
+
+// settled tells whether no step is under way of which the record knows only
+// that it began.
+func (r attachmentRecord) settled() bool {
+	switch r.State {
+	case reserved, attached, pooled, cooling:
+		return true
+	}
+	return false
+}
 
 func (r attachmentRecord) addresses() []netip.Addr {
 	out := make([]netip.Addr, len(r.Addresses))

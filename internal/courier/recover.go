@@ -61,6 +61,9 @@ func (c *Courier) Start(ctx context.Context) error {
 		c.openLater(a)
 	}
 	c.resumeExposing()
+	if err := c.resumePools(ctx); err != nil {
+		return err
+	}
 	if searching || len(c.incomplete()) > 0 {
 		c.background.Go(c.makeGood)
 	}
@@ -138,7 +141,7 @@ func (c *Courier) toRemove() (doomed, halfDone []entity) {
 	}
 	for _, a := range c.attachments {
 		n := c.networks[a.rec.Network]
-		settled := a.rec.State == reserved || a.rec.State == attached
+		settled := a.rec.settled()
 		if settled && (n == nil && lossy || n != nil && n.rec.State == ready) {
 			continue
 		}

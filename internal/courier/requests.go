@@ -98,7 +98,7 @@ type AttachmentInfo struct {
 	Addresses []netip.Addr    `json:"addresses"`
 	VIFType   string          `json:"vif_type,omitempty"`
 	Link      string          `json:"link,omitempty"` // the host's end
-	State     string          `json:"state"`          // reserved, attaching, attached, removing
+	State     string          `json:"state"`          // pooled, reserved, attaching, attached, cooling, removing
 	Published int             `json:"published_ports,omitempty"`
 	Forwarded int             `json:"forwarded_ports,omitempty"` // of those, from a floating IP
 	Exposed   string          `json:"exposed_ports,omitempty"`   // "tcp/80,443 udp/53"
@@ -129,6 +129,8 @@ type Status struct {
 	Networks    []NetworkInfo    `json:"networks"`
 	Pools       []PoolInfo       `json:"pools"`
 	Attachments []AttachmentInfo `json:"attachments"`
+	// PortPools are those of networks that had a container lately.
+	PortPools []PoolStats `json:"port_pools"`
 	// Pending counts removals that are not yet carried out in Neutron and the
 	// kernel; LastError is why the latest of them has to be tried again.
 	Pending   int    `json:"pending_removals"`

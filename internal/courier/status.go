@@ -9,7 +9,8 @@ import (
 func (c *Courier) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{Networks: []NetworkInfo{}, Pools: []PoolInfo{}, Attachments: []AttachmentInfo{}, Pending: len(c.removing), Reconciled: c.reconciled, Losses: c.lossesNow()}
+	s := Status{Networks: []NetworkInfo{}, Pools: []PoolInfo{}, Attachments: []AttachmentInfo{}, Pending: len(c.removing), Reconciled: c.reconciled, Losses: c.lossesNow(),
+		PortPools: c.poolStats()}
 	for _, why := range c.removing {
 		if why != "" {
 			s.LastError = why

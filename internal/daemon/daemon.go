@@ -132,7 +132,9 @@ func (d *daemon) open(ctx context.Context) error {
 			VIFPluggingTimeout: d.cfg.VIFPluggingTimeout,
 			LostFor:            d.lostFor(),
 			Drained:            func() bool { return !d.drain.began().IsZero() },
-			Log:                d.log,
+			PortPool: courier.PortPool{Max: d.cfg.PortPoolMax, Min: d.cfg.PortPoolMin, Batch: d.cfg.PortPoolBatch,
+				CoolDown: d.cfg.PortPoolCoolDown, Idle: d.cfg.PortPoolIdle},
+			Log: d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
 	if err := d.telemetry.Register(newStateMetrics(d.courier.Status, d.ownConditions)); err != nil {

@@ -2,6 +2,7 @@ package neutron
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -110,6 +111,24 @@ func (c *Client) DeleteSubnet(ctx context.Context, id courier.SubnetID, revision
 // SubnetsOfNetwork implements courier.Subnets.
 func (c *Client) SubnetsOfNetwork(ctx context.Context, id courier.NetworkID) ([]courier.Subnet, error) {
 	return c.subnets(ctx, subnets.ListOpts{NetworkID: string(id)}, "of network "+string(id))
+}
+
+// SubnetsOfNetworks implements courier.Subnets. gophercloud's query takes one
+// network only.
+func (c *Client) SubnetsOfNetworks(ctx context.Context, ids []courier.NetworkID) ([]courier.Subnet, error) {
+	var all []courier.Subnet
+	for chunk := range slices.Chunk(ids, idsAtOnce) {
+		query := url.Values{}
+		for _, id := range chunk {
+			query.Add("network_id", string(id))
+		}
+		found, err := lookUp(ctx, c, "subnets", "?"+query.Encode(), nil, "list the subnets", fmt.Sprintf("of %d networks", len(ids)), subnetWire.read)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // SubnetsOfPool implements courier.Subnets.

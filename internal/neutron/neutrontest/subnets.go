@@ -87,9 +87,14 @@ func (s *suite) subnet() {
 	if len(of) != 2 || of[0].ID == of[1].ID {
 		s.Errorf("subnets of the network: %v, want %s and %s", of, made.ID, second.ID)
 	}
-	none, err := s.n.SubnetsOfNetwork(s.ctx(), s.makeNetwork().ID)
+	other := s.makeNetwork()
+	none, err := s.n.SubnetsOfNetwork(s.ctx(), other.ID)
 	s.check(err)
 	s.equal("subnets of another network", len(none), 0)
+	s.makeSubnet(other.ID, "10.196.0.0/24")
+	both, err := s.n.SubnetsOfNetworks(s.ctx(), []courier.NetworkID{n.ID, other.ID})
+	s.check(err)
+	s.equal("subnets of both networks", len(both), 3)
 }
 
 // noGateway: the address that would be the gateway's is one like the others.

@@ -1,0 +1,418 @@
+package courier
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// portPool is what is known of a network's demand for ports, and of its pool.
+// All of it is guarded by Courier.mu.
+type portPool struct {
+	took    []time.Time // when addresses were asked for, within demandWindow
+	last    time.Time   // the latest, or when the pool was found in the journal
+	hits    int         // endpoints that got a pooled port
+	misses  int         // and those that did not
+	filling bool
+	not     time.Time // before this it is not filled: Neutron refused
+	limit   int       // what Neutron's refusal left of Max, until grow
+	grow    time.Time
+}
+
+// How far back demand is counted, and how long a refusal counts: a quota or a
+// subnet that is used up stays so until somebody acts.
+const (
+	demandWindow = 20 * time.Second
+	fillRetry    = 10 * time.Second
+	fillRefused  = time.Minute
+	limitFor     = 10 * time.Minute
+	forgetAfter  = 12 // times Idle
+)
+
+// What Join tells of subnets is asked for each refreshEvery, in one request for
+// all networks with a pool: an operator's new host route is in the containers
+// that start so much later. Join asks itself when that has failed for staleAfter.
+const (
+	refreshEvery = 10 * time.Second
+	staleAfter   = 2 * refreshEvery
+)
+
+// headroom is the part of a subnet, and of what a host may keep of it, that
+// pools may take: several hosts share it with each other, and with others.
+const headroom = 8
+
+// demand takes note that an endpoint asked for a port, and whether the pool had one.
+func (c *Courier) demand(id EngineNetworkID, hit bool) {
+	if c.opt.PortPool.Max == 0 {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	p := c.portPools[id]
+	if p == nil {
+		p = &portPool{}
+		c.portPools[id] = p
+	}
+	p.last = now
+	p.took = append(p.took, now)
+	if hit {
+		p.hits++
+	} else {
+		p.misses++
+	}
+	c.mu.Unlock()
+	select {
+	case c.poolSoon <- struct{}{}:
+	default:
+	}
+}
+
+// target is how many ports the pool is to have: as many as were asked for
+// lately, within the operator's limits and the network's room. Called with mu held.
+func (p *portPool) target(o PortPool, room int, now time.Time) int {
+	p.took = slices.DeleteFunc(p.took, func(t time.Time) bool { return now.Sub(t) > demandWindow })
+	if now.Sub(p.last) > forgetAfter*o.Idle {
+		return 0
+	}
+	most := min(o.Max, room)
+	if now.Before(p.grow) {
+		most = min(most, p.limit)
+	}
+	return min(max(len(p.took), o.Min), most)
+}
+
+// room is how many ports of the network this host may keep ready: a part of its
+// smallest subnet.
+func (r networkRecord) room() int {
+	room := maxRoom
+	for _, s := range r.Subnets {
+		if bits := s.CIDR.Addr().BitLen() - s.CIDR.Bits(); bits < maxRoomBits {
+			room = min(room, 1<<bits/headroom)
+		}
+	}
+	return room
+}
+
+// A subnet of so many bits or more has room for any pool.
+const (
+	maxRoomBits = 20
+	maxRoom     = 1 << maxRoomBits / headroom
+)
+
+// drained tells whether this host is taken out of service.
+func (c *Courier) drained() bool { return c.opt.Drained != nil && c.opt.Drained() }
+
+// keepPools fills pools and shrinks them, each second and when one was taken from.
+func (c *Courier) keepPools() {
+	for asked := time.Now(); c.pause(time.Second, c.poolSoon); {
+		now := time.Now()
+		c.tendPools(now)
+		if now.Sub(asked) > refreshEvery {
+			asked = now
+			c.refreshSubnets(now)
+		}
+	}
+}
+
+// refreshSubnets asks Neutron for the subnets of all networks with a pool.
+func (c *Courier) refreshSubnets(now time.Time) {
+	var ids []NetworkID
+	c.mu.Lock()
+	for id := range c.portPools {
+		if n := c.networks[id]; n != nil {
+			ids = append(ids, n.rec.Neutron)
+		}
+	}
+	c.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.stopped, refreshTimeout)
+	defer cancel()
+	found, err := c.Neutron.SubnetsOfNetworks(ctx, ids)
+	if err != nil {
+		return // Join will say so
+	}
+	byNetwork := map[NetworkID][]Subnet{}
+	for _, s := range found {
+		byNetwork[s.Network] = append(byNetwork[s.Network], s)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.portPools {
+		if n := c.networks[id]; n != nil && slices.Contains(ids, n.rec.Neutron) {
+			n.rec.Subnets, n.refreshed = refreshed(n.rec.Subnets, byNetwork[n.rec.Neutron]), now
+		}
+	}
+}
+
+// tendPools looks at each pool once.
+func (c *Courier) tendPools(now time.Time) {
+	var surplus []entity
+	c.mu.Lock()
+	ports := map[EngineNetworkID][]*attachment{}
+	for _, a := range c.attachments {
+		if a.rec.inPool() {
+			ports[a.rec.Network] = append(ports[a.rec.Network], a)
+		}
+	}
+	for id, p := range c.portPools {
+		n := c.networks[id]
+		if n == nil || n.rec.State != ready {
+			delete(c.portPools, id)
+			continue
+		}
+		have, want := ports[id], p.target(c.opt.PortPool, n.rec.room(), now)
+		if want == 0 && len(have) == 0 && now.Sub(p.last) > c.opt.PortPool.Idle {
+			delete(c.portPools, id)
+			continue
+		}
+		if c.drained() {
+			want = 0
+		}
+		shrink := want == 0 || now.Sub(p.last) > c.opt.PortPool.Idle || now.Before(p.grow)
+		switch {
+		case len(have) < want && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
+			p.filling = true
+			c.background.Go(func() { c.fill(n, p, min(want-len(have), c.opt.PortPool.Batch)) })
+		case len(have) > want && shrink:
+			surplus = append(surplus, leastRested(have, len(have)-want)...)
+		}
+	}
+	for _, e := range surplus {
+		e.enter(removing)
+	}
+	c.mu.Unlock()
+	if len(surplus) > 0 {
+		c.discard(surplus...)
+	}
+}
+
+// inPool tells whether the port is in a pool, or on its way into it.
+func (r attachmentRecord) inPool() bool {
+	switch r.State {
+	case pooled, cooling:
+		return true
+	case creating, attaching:
+		return r.Pooled && r.Endpoint == ""
+	}
+	return false
+}
+
+// leastRested returns n of the ports that are ready or cool down, those first
+// that an endpoint would get last. What is being made is left to become ready.
+func leastRested(ports []*attachment, n int) (out []entity) {
+	ports = slices.DeleteFunc(slices.Clone(ports), func(a *attachment) bool { return a.rec.State != pooled && a.rec.State != cooling })
+	slices.SortFunc(ports, func(x, y *attachment) int { return y.rec.Touched.Compare(x.rec.Touched) })
+	for _, a := range ports[:min(n, len(ports))] {
+		out = append(out, a)
+	}
+	return out
+}
+
+// fill adds k ports to a network's pool.
+func (c *Courier) fill(n *network, p *portPool, k int) {
+	err := c.makePorts(n, k)
+	now := time.Now()
+	c.mu.Lock()
+	p.filling = false
+	switch KindOf(err) {
+	case Exhausted: // others may need what is left
+		size := 0
+		for _, a := range c.attachments {
+			if a.rec.Network == n.rec.ID && a.rec.inPool() {
+				size++
+			}
+		}
+		p.limit, p.grow = size/2, now.Add(limitFor)
+		p.not = now.Add(fillRefused)
+	case Unavailable:
+		p.not = now.Add(fillRetry)
+	default:
+		if err != nil {
+			p.not = now.Add(fillRefused)
+		}
+	}
+	c.mu.Unlock()
+	if err != nil && !errors.Is(err, ErrAway) && c.stopped.Err() == nil {
+		c.log.Info("no ports were made ahead of need", "network", n.rec.Neutron, "ports", k, "err", err)
+	}
+	select {
+	case c.poolSoon <- struct{}{}: // there may be more to do
+	default:
+	}
+}
+
+// makePorts makes k ports in one request, and makes each ready.
+func (c *Courier) makePorts(n *network, k int) error {
+	made := make([]*attachment, k)
+	entities := make([]entity, k)
+	for i := range made {
+		a := c.newAttachment(n, nil)
+		c.mu.Lock()
+		a.rec.Pooled = true
+		c.mu.Unlock()
+		a.op.Lock()
+		defer a.op.Unlock()
+		made[i], entities[i] = a, a
+	}
+	if err := c.postPooled(n, made, entities); err != nil {
+		for _, a := range made {
+			c.abandon(a, &a.rec.Unanswered, err)
+		}
+		return err
+	}
+	if err := c.save(c.stopped, durable, slices.Clone(entities)...); err != nil {
+		c.discard(entities...)
+		return err
+	}
+	errs := make([]error, k)
+	var all sync.WaitGroup
+	for i, a := range made {
+		all.Go(func() {
+			if errs[i] = c.makeReady(a); errs[i] != nil {
+				c.discard(a)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// postPooled asks Neutron for the ports, with the intents written first. Called
+// with the op of all held.
+func (c *Courier) postPooled(n *network, made []*attachment, entities []entity) error {
+	if err := take(c.stopped, c.cloudSlots); err != nil {
+		return err
+	}
+	defer func() { <-c.cloudSlots }()
+	ctx, cancel := context.WithTimeout(c.stopped, readyTimeout)
+	defer cancel()
+	if err := c.save(ctx, durable, slices.Clone(entities)...); err != nil {
+		return err
+	}
+	want := c.wish(n, AttachRequest{})
+	specs := make([]PortSpec, len(made))
+	for i, a := range made {
+		specs[i] = PortSpec{Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: want, DeviceOwner: ownerEndpoint,
+			Host: c.opt.Host, Settings: a.settings, Mark: c.mark(a.rec.Intent)}
+	}
+	ports, err := c.Neutron.CreatePorts(ctx, specs)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, a := range made {
+		a.rec.take(ports[i], n)
+	}
+	return nil
+}
+
+// resumePools goes on with the pools that the journal has. A link that is gone,
+// as after a restart of the machine, is made anew. Called by Start.
+func (c *Courier) resumePools(ctx context.Context) error {
+	var ready, cool, untold []*attachment
+	c.mu.Lock()
+	for _, a := range c.attachments {
+		switch {
+		case a.rec.State == pooled:
+			ready = append(ready, a)
+		case a.rec.State == cooling:
+			cool = append(cool, a)
+		case a.rec.untold():
+			untold = append(untold, a)
+		}
+		if a.rec.inPool() && c.portPools[a.rec.Network] == nil {
+			c.portPools[a.rec.Network] = &portPool{last: time.Now()}
+		}
+	}
+	c.mu.Unlock()
+	if len(ready) > 0 {
+		pairs, err := c.Linker.Pairs(ctx)
+		if err != nil {
+			return err
+		}
+		cool = append(cool, c.unlinked(ready, byHostEnd(pairs))...)
+	}
+	for _, a := range cool {
+		c.background.Go(func() { c.coolDown(a) })
+	}
+	for _, a := range untold {
+		c.tellLater(a)
+	}
+	c.background.Go(c.keepPools)
+	return nil
+}
+
+// relink has the links of pooled ports that somebody removed made anew.
+func (c *Courier) relink(pairs map[string]Pair) {
+	var ready []*attachment
+	c.mu.Lock()
+	for _, a := range c.attachments {
+		if a.rec.State == pooled {
+			ready = append(ready, a)
+		}
+	}
+	c.mu.Unlock()
+	for _, a := range c.unlinked(ready, pairs) {
+		c.background.Go(func() { c.coolDown(a) })
+	}
+}
+
+// unlinked enters those into state cooling, and returns them, whose link is not
+// there; a container can't get them before it is made anew.
+func (c *Courier) unlinked(ready []*attachment, pairs map[string]Pair) (out []*attachment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range ready {
+		_, there := pairs[HostEnd(a.rec.Port)]
+		a.fresh = there
+		if !there && a.rec.State == pooled {
+			a.rec.State = cooling
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// PoolStats tell of a network's port pool.
+type PoolStats struct {
+	Network EngineNetworkID `json:"docker_network_id"`
+	Ready   int             `json:"ready"`   // plugged, for the next endpoints
+	Resting int             `json:"resting"` // left by an endpoint a moment ago, or being made
+	Target  int             `json:"target"`
+	Hits    int             `json:"hits"`   // endpoints since Start that got a port of it
+	Misses  int             `json:"misses"` // and that did not
+}
+
+// poolStats returns what there is of each. Called with mu held.
+func (c *Courier) poolStats() []PoolStats {
+	now, out := time.Now(), []PoolStats{}
+	byNetwork := map[EngineNetworkID]*PoolStats{}
+	for id, p := range c.portPools {
+		n := c.networks[id]
+		if n == nil {
+			continue
+		}
+		byNetwork[id] = &PoolStats{Network: id, Target: p.target(c.opt.PortPool, n.rec.room(), now), Hits: p.hits, Misses: p.misses}
+	}
+	for _, a := range c.attachments {
+		s := byNetwork[a.rec.Network]
+		switch {
+		case s == nil || !a.rec.inPool():
+		case a.rec.State == pooled:
+			s.Ready++
+		default:
+			s.Resting++
+		}
+	}
+	for _, s := range byNetwork {
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b PoolStats) int { return cmp.Compare(a.Network, b.Network) })
+	return out
+}

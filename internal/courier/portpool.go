@@ -1,0 +1,303 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// A port pool is what a network has ready on this host: attachments in state
+// pooled, whose ports are made, plugged and, where that is waited for, ACTIVE,
+// with their links made. An endpoint gets one from memory; Neutron is told of
+// it afterwards. docs/decisions/0020-port-pools.md says why it is as it is.
+
+// PortPool says how many ports are kept ready for each network. The zero value
+// keeps none.
+type PortPool struct {
+	Min      int           // kept of each network that had a container lately
+	Max      int           // never more; 0: none
+	Batch    int           // made in one request at most
+	CoolDown time.Duration // how long an address rests before another container gets it
+	Idle     time.Duration // after which a pool shrinks to Min, and after 12 times this to nothing
+}
+
+// takePooled returns a pooled attachment for an endpoint to be, entered into
+// state reserved; nil: there is none that fits. One that cools down is taken for
+// its address alone: whoever names that wants the very one.
+func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest) (*attachment, error) {
+	a := c.claimPooled(p, r)
+	if a == nil {
+		return nil, nil
+	}
+	a.op.Lock() // until its old link is gone
+	defer a.op.Unlock()
+	err := c.save(ctx, noted, a)
+	if err == nil && !c.isFresh(a) {
+		err = c.eraseLinks(a)
+	}
+	if err != nil {
+		c.discard(a)
+		return nil, err
+	}
+	return a, nil
+}
+
+// claimPooled enters the one that has rested longest into state reserved.
+func (c *Courier) claimPooled(p poolRecord, r AddressRequest) *attachment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var best *attachment
+	for _, a := range c.attachments {
+		fits := a.rec.State == pooled || a.rec.State == cooling && r.Address.IsValid()
+		if !fits || a.rec.Network != p.Network || !a.rec.serves(p.Subnet, r) {
+			continue
+		}
+		if best == nil || a.rec.Touched.Before(best.rec.Touched) {
+			best = a
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	best.fresh = best.rec.State == pooled
+	best.rec.State, best.rec.Touched = reserved, time.Now()
+	best.rec.Addresses[best.rec.spare(p.Subnet)].Pool = p.ID
+	return best
+}
+
+// serves tells whether what is asked for of a subnet is what the port has.
+func (r attachmentRecord) serves(s SubnetID, want AddressRequest) bool {
+	i := r.spare(s)
+	return i >= 0 && (!want.Address.IsValid() || r.Addresses[i].Address == want.Address) && (want.MAC.IsZero() || want.MAC == r.MAC)
+}
+
+// isFresh tells whether the link was made for the next endpoint.
+func (c *Courier) isFresh(a *attachment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a.fresh && a.rec.Linked
+}
+
+// asWished tells whether the port is what an endpoint asks for, but for settings.
+func (r attachmentRecord) asWished(want AttachRequest) bool {
+	return r.Pooled && (want.MAC.IsZero() || want.MAC == r.MAC) && sameAddresses(r, want.Addresses)
+}
+
+// handOver gives a port that is plugged already to its endpoint. What the
+// endpoint asks of the port beyond its network's settings goes to Neutron before
+// the answer, and keeps the port from being used again; who has it, after.
+// Called with a.op held.
+func (c *Courier) handOver(ctx context.Context, a *attachment, own PortSettings) error {
+	if !own.isZero() {
+		if err := c.handOverWith(ctx, a, own); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	a.fresh = false
+	c.mu.Unlock()
+	if err := c.finish(ctx, a, attached); err != nil {
+		return err
+	}
+	c.tellLater(a)
+	return nil
+}
+
+func (c *Courier) handOverWith(ctx context.Context, a *attachment, own PortSettings) error {
+	c.mu.Lock()
+	a.rec.Pooled = false
+	port, device := a.rec.Port, string(a.rec.Endpoint)
+	c.mu.Unlock()
+	if err := c.save(ctx, durable, a); err != nil {
+		return err
+	}
+	_, err := c.Neutron.UpdatePort(ctx, port, PortUpdate{DeviceID: &device, Settings: own})
+	return err
+}
+
+// tellLater has Neutron be told in the background which endpoint has a pooled
+// port, as often as it takes.
+func (c *Courier) tellLater(a *attachment) {
+	c.background.Go(func() {
+		for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+			err := c.tell(a)
+			if err == nil || c.stopped.Err() != nil {
+				return
+			}
+			if errors.Is(err, ErrAway) {
+				wait = lastRetry
+			}
+			if !c.pause(wait, nil) {
+				return
+			}
+		}
+	})
+}
+
+// tell writes the endpoint into its port's device_id, unless Neutron knows, or
+// the endpoint has gone. A port that is gone is the reconciler's to tell of.
+func (c *Courier) tell(a *attachment) error {
+	a.op.Lock()
+	defer a.op.Unlock()
+	r := c.snapshot(a)
+	if !r.untold() {
+		return nil
+	}
+	if err := take(c.stopped, c.cloudSlots); err != nil {
+		return err
+	}
+	defer func() { <-c.cloudSlots }()
+	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
+	defer cancel()
+	device := string(r.Endpoint)
+	_, err := c.Neutron.UpdatePort(ctx, r.Port, PortUpdate{DeviceID: &device})
+	if err != nil && KindOf(err) != NotFound {
+		return err
+	}
+	c.mu.Lock()
+	a.rec.Told = r.Endpoint
+	c.mu.Unlock()
+	return c.save(ctx, noted, a)
+}
+
+// untold tells whether Neutron is still to be told whose the port is.
+func (r attachmentRecord) untold() bool {
+	return r.State == attached && r.Pooled && r.Told != r.Endpoint
+}
+
+// reusable tells whether an attachment that an endpoint leaves can go back to
+// its pool: its port is as it was made. Called with mu held.
+func (c *Courier) reusable(a *attachment) bool {
+	r := a.rec
+	n := c.networks[r.Network]
+	return c.opt.PortPool.Max > 0 && r.Pooled && r.Port != "" && (r.State == attached || r.State == reserved) &&
+		n != nil && n.rec.State == ready && !c.drained() && len(r.Exposed.Ports)+len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
+}
+
+// restNow takes an attachment from its endpoint. A link that no container had
+// stays, and is ready at once; another is made anew. Called with mu held.
+func (c *Courier) restNow(a *attachment) {
+	if c.endpoints[a.rec.Endpoint] == a {
+		delete(c.endpoints, a.rec.Endpoint)
+	}
+	a.rec.State = cooling
+	if a.fresh {
+		a.rec.State = pooled
+	}
+	a.rec.Endpoint, a.rec.Joined, a.rec.Published, a.rec.Touched = "", false, 0, time.Now()
+	for i := range a.rec.Addresses {
+		a.rec.Addresses[i].Pool = ""
+	}
+}
+
+// rested writes down what restNow did, and has what is to cool down do so. What
+// could not be written down is given up instead.
+func (c *Courier) rested(ctx context.Context, a *attachment) error {
+	if err := c.save(context.WithoutCancel(ctx), noted, a); err != nil {
+		c.discard(a)
+		return err
+	}
+	if c.snapshot(a).State == cooling {
+		c.background.Go(func() { c.coolDown(a) })
+	}
+	return nil
+}
+
+// coolDown takes the link that a container had away, and makes another when the
+// address has rested. What fails is given up: the removal does not.
+func (c *Courier) coolDown(a *attachment) {
+	err := c.whileIn(a, cooling, func() error {
+		if err := c.eraseLinks(a); err != nil {
+			return err
+		}
+		return c.save(c.stopped, noted, a)
+	})
+	rest := time.Until(c.snapshot(a).Touched.Add(c.opt.PortPool.CoolDown))
+	if err == nil && c.pause(rest, nil) {
+		err = c.whileIn(a, cooling, func() error { return c.makeReady(a) })
+	}
+	if err != nil && !errors.Is(err, errMoved) && c.stopped.Err() == nil {
+		c.log.Info("a port does not go back to its pool", "port", a.rec.Port, "err", err)
+		c.discard(a)
+	}
+}
+
+// errMoved says that an attachment has gone on to another state meanwhile.
+var errMoved = errors.New("it has gone on")
+
+// whileIn does something to an attachment that is still in a state.
+func (c *Courier) whileIn(a *attachment, s state, do func() error) error {
+	a.op.Lock()
+	defer a.op.Unlock()
+	if c.snapshot(a).State != s {
+		return errMoved
+	}
+	return do()
+}
+
+// readyTimeout bounds how long a port may take to become ready: on ML2/OVN it
+// is ACTIVE up to 16 s after the first router was added.
+const readyTimeout = time.Minute
+
+// makeReady makes the link of a port that nobody has, plugs it, and enters state
+// pooled. Where frames would pass unfiltered, or the operator wants it, it waits
+// for the port to be ACTIVE. Called with a.op held.
+func (c *Courier) makeReady(a *attachment) error {
+	ctx, cancel := context.WithTimeout(c.stopped, readyTimeout)
+	defer cancel()
+	rec := c.snapshot(a)
+	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
+		return c.explained(ctx, rec, err)
+	}
+	if err := c.advance(a, attaching); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	a.rec.Linked, a.rec.Closed = true, c.Binder.FailsOpen(rec.Binding)
+	rec = a.rec
+	rec.Addresses = slices.Clone(rec.Addresses)
+	c.mu.Unlock()
+	if err := c.save(ctx, noted, a); err != nil {
+		return err
+	}
+	if err := c.plugInTurn(ctx, rec); err != nil {
+		return err
+	}
+	if rec.Closed || c.opt.VIFPluggingIsFatal {
+		if err := c.awaitActive(ctx, rec.Port); err != nil {
+			return err
+		}
+	}
+	if rec.Closed {
+		if err := c.Linker.Up(ctx, HostEnd(rec.Port)); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	a.rec.Closed, a.rec.Active, a.fresh = false, c.opt.VIFPluggingIsFatal, true
+	c.mu.Unlock()
+	return c.finish(ctx, a, pooled)
+}
+
+func (c *Courier) plugInTurn(ctx context.Context, r attachmentRecord) error {
+	if err := take(ctx, c.kernelSlots); err != nil {
+		return err
+	}
+	defer func() { <-c.kernelSlots }()
+	return c.makeLink(ctx, r)
+}
+
+// takeOut gives up a pooled port that no container should get.
+func (c *Courier) takeOut(a *attachment) error {
+	c.mu.Lock()
+	there := a.rec.State == pooled
+	if there {
+		a.enter(removing)
+	}
+	c.mu.Unlock()
+	if !there {
+		return nil
+	}
+	return c.removeLater(c.stopped, a)
+}
