@@ -59,6 +59,11 @@ or an address of it.`,
 		for _, a := range s.Courier.Attachments {
 			all = append(all, portItem(a))
 		}
+		for _, p := range s.Courier.PortPools {
+			for _, a := range p.Ports {
+				all = append(all, portItem(a))
+			}
+		}
 		return all
 	})
 	return cmd

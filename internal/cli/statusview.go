@@ -31,7 +31,7 @@ func (v statusView) print(s daemon.Status) error {
 	}
 	fmt.Fprintf(v.w, "kuryr %s on %s%s\n", printable(s.Version), printable(s.Host), up)
 	fmt.Fprintf(v.w, "Neutron: %s\n", neutronLine(s))
-	for _, section := range []func(daemon.Status) error{v.health, v.networks, v.attachments, v.pools, v.rest} {
+	for _, section := range []func(daemon.Status) error{v.health, v.networks, v.attachments, v.portPools, v.pools, v.rest} {
 		if err := section(s); err != nil {
 			return err
 		}
@@ -107,6 +107,19 @@ func (v statusView) attachments(s daemon.Status) error {
 			join(a.Addresses), a.Link, a.VIFType, a.State})
 	}
 	return v.section("Attachments", []string{"ENDPOINT", "DOCKER NETWORK", "PORT", "MAC", "ADDRESSES", "LINK", "VIF", "STATE"}, rows)
+}
+
+// portPools prints the ports that are ready for containers to come.
+func (v statusView) portPools(s daemon.Status) error {
+	var rows [][]string
+	for _, p := range s.Courier.PortPools {
+		rows = append(rows, []string{v.id(string(p.Network)), strconv.Itoa(p.Ready), strconv.Itoa(p.Resting), strconv.Itoa(p.Target),
+			strconv.Itoa(p.Hits), strconv.Itoa(p.Misses)})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return v.section("Port pools", []string{"DOCKER NETWORK", "READY", "RESTING", "TARGET", "HITS", "MISSES"}, rows)
 }
 
 // pools prints only those that no network has taken: the others are its subnets.

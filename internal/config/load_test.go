@@ -35,6 +35,11 @@ func defaults() Config {
 		VethDstPrefix:               "eth",
 		OVSDBConnection:             "unix:/run/openvswitch/db.sock",
 		IntegrationBridge:           "br-int",
+		PortPoolMax:                 64,
+		PortPoolMin:                 3,
+		PortPoolBatch:               10,
+		PortPoolCoolDown:            10 * time.Second,
+		PortPoolIdle:                5 * time.Minute,
 		EnableDHCP:                  true,
 		DefaultPoolV4:               "kuryr",
 		DefaultPoolV6:               "kuryr6",
@@ -112,6 +117,12 @@ veth_dst_prefix = net
 [OVS]
 ovsdb_connection = unix:/run/ovs.sock
 integration_bridge = br0
+[vif_pool]
+ports_pool_max = 0
+ports_pool_min = 1
+ports_pool_batch = 100
+ports_pool_cooldown = 0
+ports_pool_idle = 60
 [NEUTRON]
 vif_plugging_is_fatal = true
 vif_plugging_timeout = 30
@@ -135,6 +146,7 @@ max_requests = 8
 		AllowedOptions: []string{"safe", "neutron.port.*"}, CompatTags: true,
 		Cloud:           Cloud{Timeout: 7 * time.Second, MaxRequests: 8},
 		OVSDBConnection: "unix:/run/ovs.sock", IntegrationBridge: "br0", VIFPluggingIsFatal: true, VIFPluggingTimeout: 30 * time.Second,
+		PortPoolMax: 0, PortPoolMin: 1, PortPoolBatch: 100, PortPoolCoolDown: 0, PortPoolIdle: time.Minute,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)
@@ -283,6 +295,8 @@ var refusals = []struct {
 	{"[neutron]\nauth_section = other\n", false, `cannot use [neutron] auth_section at FILE:2: the file has no section [other]`, ""},
 	{"[neutron]\nauth_section = other\n[other]\nauth_url = h\n", false,
 		`cannot use [other] auth_url at FILE:4: it is not an http:// or https:// URL`, ""},
+	{"[vif_pool]\nports_pool_batch = 0\n", false,
+		`cannot use [vif_pool] ports_pool_batch at FILE:2: "0" is not a whole number from 1 to 1000`, ""},
 	{"[neutron]\nvif_plugging_timeout = -1\n", false,
 		`cannot use [neutron] vif_plugging_timeout at FILE:2: "-1" is not a whole number of seconds from 0 to 300`, ""},
 	{"[ovs]\novsdb_connection = tcp:127.0.0.1:6640\n", true,

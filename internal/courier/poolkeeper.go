@@ -387,6 +387,8 @@ type PoolStats struct {
 	Target  int             `json:"target"`
 	Hits    int             `json:"hits"`   // endpoints since Start that got a port of it
 	Misses  int             `json:"misses"` // and that did not
+
+	Ports []AttachmentInfo `json:"ports"` // those ready and resting
 }
 
 // poolStats returns what there is of each. Called with mu held.
@@ -398,19 +400,22 @@ func (c *Courier) poolStats() []PoolStats {
 		if n == nil {
 			continue
 		}
-		byNetwork[id] = &PoolStats{Network: id, Target: p.target(c.opt.PortPool, n.rec.room(), now), Hits: p.hits, Misses: p.misses}
+		byNetwork[id] = &PoolStats{Network: id, Target: p.target(c.opt.PortPool, n.rec.room(), now), Hits: p.hits, Misses: p.misses, Ports: []AttachmentInfo{}}
 	}
 	for _, a := range c.attachments {
 		s := byNetwork[a.rec.Network]
-		switch {
-		case s == nil || !a.rec.inPool():
-		case a.rec.State == pooled:
+		if s == nil || !a.rec.inPool() {
+			continue
+		}
+		s.Ports = append(s.Ports, a.rec.info())
+		if a.rec.State == pooled {
 			s.Ready++
-		default:
+		} else {
 			s.Resting++
 		}
 	}
 	for _, s := range byNetwork {
+		slices.SortFunc(s.Ports, func(a, b AttachmentInfo) int { return cmp.Compare(a.Port, b.Port) })
 		out = append(out, *s)
 	}
 	slices.SortFunc(out, func(a, b PoolStats) int { return cmp.Compare(a.Network, b.Network) })

@@ -45,7 +45,7 @@ func (w *world) awaitPool(id courier.EngineNetworkID, is func(courier.PoolStats)
 			return s
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("the pool is %+v after 10 s; attachments: %+v", s, w.c.Status().Attachments)
+			w.t.Fatalf("the pool is %+v after 10 s", s)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func TestWishedAddressInPool(t *testing.T) {
 		t.Errorf("the addresses are on port %s, not on %s", got.Port, was.Port)
 	}
 	var ready courier.AttachmentInfo
-	for _, a := range w.c.Status().Attachments {
+	for _, a := range w.pool(n.id).Ports {
 		if a.State == "pooled" {
 			ready = a
 		}
@@ -356,9 +356,9 @@ func TestPoolIsEmptied(t *testing.T) {
 	w.restart()
 	drained.Store(true)
 	w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready+s.Resting == 0 })
-	for deadline := time.Now().Add(5 * time.Second); len(w.c.Status().Attachments) > 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); w.c.Status().Pending > 0 || len(w.kernel.left()) > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("a drained host still has %+v", w.c.Status().Attachments)
+			t.Fatalf("a drained host still has %v", w.left())
 		}
 	}
 	drained.Store(false)

@@ -129,7 +129,8 @@ type Status struct {
 	Networks    []NetworkInfo    `json:"networks"`
 	Pools       []PoolInfo       `json:"pools"`
 	Attachments []AttachmentInfo `json:"attachments"`
-	// PortPools are those of networks that had a container lately.
+	// PortPools are those of networks that had a container lately; their ports
+	// are no attachments yet.
 	PortPools []PoolStats `json:"port_pools"`
 	// Pending counts removals that are not yet carried out in Neutron and the
 	// kernel; LastError is why the latest of them has to be tried again.

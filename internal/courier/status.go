@@ -34,6 +34,9 @@ func (c *Courier) Status() Status {
 		s.Pools = append(s.Pools, PoolInfo{ID: p.rec.ID, CIDR: p.rec.CIDR, Network: p.rec.Network, State: string(p.rec.State)})
 	}
 	for _, a := range c.attachments {
+		if a.rec.inPool() {
+			continue // PortPools has them
+		}
 		s.Attachments = append(s.Attachments, a.rec.info())
 		if a.rec.Exposed.Unguarded {
 			s.Unguarded++

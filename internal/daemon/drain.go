@@ -119,6 +119,9 @@ func (d *daemon) serveDrain(w http.ResponseWriter, r *http.Request) {
 	}
 	since := d.drain.began()
 	now := d.courier.Status()
+	for _, p := range now.PortPools {
+		now.Pending += len(p.Ports) // they are to go as well
+	}
 	s := DrainStatus{Host: d.cfg.Host, Drained: !since.IsZero(), Attachments: len(now.Attachments), Pending: now.Pending}
 	if s.Drained {
 		s.Since = &since
