@@ -221,13 +221,7 @@ func (c *Courier) fill(n *network, p *portPool, k int) {
 	p.filling = false
 	switch KindOf(err) {
 	case Exhausted: // others may need what is left
-		size := 0
-		for _, a := range c.attachments {
-			if a.rec.Network == n.rec.ID && a.rec.inPool() {
-				size++
-			}
-		}
-		p.limit, p.grow = size/2, now.Add(limitFor)
+		p.limit, p.grow = c.poolSize(n.rec.ID)/2, now.Add(limitFor)
 		p.not = now.Add(fillRefused)
 	case Unavailable:
 		p.not = now.Add(fillRetry)

@@ -171,8 +171,19 @@ func (r attachmentRecord) untold() bool {
 func (c *Courier) reusable(a *attachment) bool {
 	r := a.rec
 	n := c.networks[r.Network]
-	return c.opt.PortPool.Max > 0 && r.Pooled && r.Port != "" && (r.State == attached || r.State == reserved) &&
-		n != nil && n.rec.State == ready && !c.drained() && len(r.Exposed.Ports)+len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
+	left := r.Pooled && r.Port != "" && (r.State == attached || r.State == reserved)
+	asMade := len(r.Exposed.Ports)+len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
+	return left && asMade && n != nil && n.rec.State == ready && !c.drained() && c.poolSize(r.Network) < c.opt.PortPool.Max
+}
+
+// poolSize counts a pool's ports, ready or not. Called with mu held.
+func (c *Courier) poolSize(id EngineNetworkID) (n int) {
+	for _, a := range c.attachments {
+		if a.rec.Network == id && a.rec.inPool() {
+			n++
+		}
+	}
+	return n
 }
 
 // restNow takes an attachment from its endpoint. A link that no container had
