@@ -207,9 +207,41 @@ type Status struct {
 			Link      string   `json:"link"`
 			State     string   `json:"state"`
 		} `json:"attachments"`
-		Pending   int    `json:"pending_removals"`
-		LastError string `json:"last_error"`
+		PortPools []PortPool `json:"port_pools"`
+		Pending   int        `json:"pending_removals"`
+		LastError string     `json:"last_error"`
 	} `json:"courier"`
+}
+
+// PortPool is what is ready of one network.
+type PortPool struct {
+	Docker  string `json:"docker_network_id"`
+	Ready   int    `json:"ready"`
+	Resting int    `json:"resting"`
+	Target  int    `json:"target"`
+	Hits    int    `json:"hits"`
+	Misses  int    `json:"misses"`
+	Ports   []struct {
+		Port  string `json:"port_id"`
+		Link  string `json:"link"`
+		State string `json:"state"`
+	} `json:"ports"`
+}
+
+// NoPortPools is what KuryrOptions.Config ends with for tests that count calls
+// to Neutron, or break them: none is made that no container asked for.
+const NoPortPools = "\n[vif_pool]\nports_pool_max = 0\n"
+
+// Pooled tells of ports, by their IDs, whether no container has them yet: they
+// are in a port pool, or on their way into or out of it.
+func (s Status) Pooled() map[string]bool {
+	pooled := map[string]bool{}
+	for _, p := range s.Courier.PortPools {
+		for _, x := range p.Ports {
+			pooled[x.Port] = true
+		}
+	}
+	return pooled
 }
 
 // Status asks the daemon for what `kuryr status` shows.

@@ -164,7 +164,7 @@ func (x *truth) neutronOf(network string) string {
 }
 
 // comparePorts: each endpoint has one port, with its addresses and its MAC, on
-// its network; there are no others.
+// its network; there are no others but those that are kept ready.
 func (x *truth) comparePorts(all *faultList) {
 	known := map[string]bool{}
 	for _, e := range x.endpoints {
@@ -182,10 +182,21 @@ func (x *truth) comparePorts(all *faultList) {
 			x.comparePort(all, e, p)
 		}
 	}
+	pooled := x.journal.Pooled()
 	for _, p := range x.ports {
+		if pooled[p.ID] {
+			delete(pooled, p.ID)
+			if p.Host != x.host || !strings.HasPrefix(p.Description, "kuryr:"+x.host+":") {
+				all.add("Neutron: the pooled port %s is bound to %q and marked %q", p.ID, p.Host, p.Description)
+			}
+			continue
+		}
 		if !known[p.DeviceID] {
 			all.add("Neutron: the port %s %s %s of %q, %s, is left", p.ID, p.MAC, p.Addresses(), p.DeviceID, p.Description)
 		}
+	}
+	for id := range pooled {
+		all.add("Neutron: the pooled port %s is missing", id)
 	}
 }
 
@@ -218,7 +229,8 @@ func (x *truth) compareGroups(all *faultList) {
 }
 
 // compareLinks: each port has a link on its network's bridge, up and marked,
-// and each bridge has a link; there are no others.
+// and each bridge has a link; there are no others but the containers' ends of
+// links that are kept ready, which are down.
 func (x *truth) compareLinks(all *faultList) {
 	bridges, taps := map[string]int{}, map[string]testkit.Port{}
 	for _, p := range x.ports {
@@ -230,9 +242,15 @@ func (x *truth) compareLinks(all *faultList) {
 		}
 	}
 	there := map[string]bool{}
+	pooled := x.journal.Pooled()
 	for _, l := range x.links {
 		there[l.Name] = true
+		own, isEnd := strings.CutPrefix(l.Name, "t_c")
 		switch p, ours := taps[l.Name]; {
+		case isEnd && pooled[taps["tap"+own].ID]:
+			if slices.Contains(l.Flags, "UP") {
+				all.add("kernel: the end %s of a link that is kept ready is up", l.Name)
+			}
 		case l.Name == "lo" || l.Name == "docker0" || x.switched && slices.Contains(switchLinks, l.Name):
 		case ours:
 			x.compareLink(all, l, p)
@@ -242,6 +260,13 @@ func (x *truth) compareLinks(all *faultList) {
 			}
 		default:
 			all.add("kernel: the link %s %s is left", l.Name, l.Alias)
+		}
+	}
+	for _, pool := range x.journal.Courier.PortPools {
+		for _, p := range pool.Ports {
+			if p.State == "pooled" && (!there["tap"+p.Port[:11]] || !there["t_c"+p.Port[:11]]) {
+				all.add("kernel: the link of the pooled port %s is missing", p.Port)
+			}
 		}
 	}
 	for name, p := range taps {

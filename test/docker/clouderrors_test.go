@@ -122,7 +122,7 @@ func TestHostWithoutAgent(t *testing.T) {
 // Kuryr's user needs a role: where Kuryr can't see that at its start, the first
 // container tells.
 func TestMissingRole(t *testing.T) {
-	h := newSpecialHost(t, testkit.KuryrOptions{Config: account(cloud.Demo)})
+	h := newSpecialHost(t, testkit.KuryrOptions{Config: account(cloud.Demo) + testkit.NoPortPools})
 	n := h.network("net", "--subnet", "10.89.0.0/24")
 	before := h.take()
 	h.fails([]string{"cannot", "Neutron's policy", "role admin"}, h.runArgs("guest", "--network", n.name)...)
@@ -187,7 +187,7 @@ func (h *host) refusesToStart(want []string, config string) {
 // the same, since only its answer was lost, is undone.
 func TestCloudTimeout(t *testing.T) {
 	const deadline = 10 * time.Second
-	h := newSpecialHost(t, testkit.KuryrOptions{Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 10", deadline.Seconds())})
+	h := newSpecialHost(t, testkit.KuryrOptions{Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 10", deadline.Seconds()) + testkit.NoPortPools})
 	n := h.network("net", "--subnet", "10.90.0.0/24")
 	o, id := newOperator(t), n.neutron()
 	for _, x := range []struct {

@@ -16,7 +16,7 @@ import (
 // proxy that makes requests fail.
 func newFaultyCloud(t *testing.T) (*host, *testkit.FaultProxy) {
 	t.Helper()
-	h := newSpecialHost(t, testkit.KuryrOptions{Config: "lost_request_timeout = 5"})
+	h := newSpecialHost(t, testkit.KuryrOptions{Config: "lost_request_timeout = 5" + testkit.NoPortPools})
 	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, strings.TrimPrefix(cloud.NetworkURL, "http://"))
 	if err != nil {
 		t.Fatal(err)

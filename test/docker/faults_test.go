@@ -52,7 +52,7 @@ func newFaultyHost(t *testing.T, start func(context.Context) (*host, error)) (*h
 	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, server.Address)
 	fail(err)
 	h.kuryr, err = testkit.StartKuryr(t.Context(), h.machine, fleet.binary, testkit.KuryrOptions{
-		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 1", callDeadline.Seconds()),
+		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 1", callDeadline.Seconds()) + testkit.NoPortPools,
 	})
 	fail(err)
 	h.begin(t, recovery, func(h *host) {

@@ -85,14 +85,20 @@ func (n network) cidrs() []netip.Prefix {
 	return all
 }
 
-// ports returns the Neutron ports on it that are not of the wanted names.
+// ports returns the Neutron ports on it that containers have, or had; not those
+// that this host keeps ready.
 func (n network) ports() []testkit.Port {
 	n.h.t.Helper()
 	all, err := n.h.kuryr.Neutron.Ports(n.h.t.Context(), n.neutron())
 	if err != nil {
 		n.h.t.Fatal(err)
 	}
-	return all
+	s, err := n.h.kuryr.Status(n.h.t.Context())
+	if err != nil {
+		n.h.t.Fatal(err)
+	}
+	pooled := s.Pooled()
+	return slices.DeleteFunc(all, func(p testkit.Port) bool { return pooled[p.ID] })
 }
 
 // port returns the Neutron port on it that has an address.
