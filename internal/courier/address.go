@@ -195,6 +195,7 @@ func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p pool
 	wish := []FixedIP{{Subnet: s, Address: r.Address}}
 	a := c.newAttachment(n, wish)
 	c.mu.Lock()
+	a.rec.Pooled = !r.Address.IsValid() && r.MAC.IsZero() // as any other: the next container may have it
 	for _, other := range n.rec.Subnets {
 		if FamilyOf(other.CIDR.Addr()) != FamilyOf(p.CIDR.Addr()) {
 			wish = append(wish, FixedIP{Subnet: other.ID})

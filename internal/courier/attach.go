@@ -189,11 +189,12 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 	if slices.ContainsFunc(want, func(f FixedIP) bool { return f.Subnet == "" }) {
 		return &Error{Kind: Invalid, Op: "attach", Public: "an address lies on none of the network's subnets"}
 	}
+	have := c.snapshot(a)
 	c.mu.Lock()
 	a.rec.Published = r.Published
+	a.rec.Pooled = have.asWished(r) && own.isZero()
 	a.settings = own.over(n.rec.Ports)
 	c.mu.Unlock()
-	have := c.snapshot(a)
 	if err := have.mayBe(r); err != nil {
 		return err
 	}
@@ -303,6 +304,9 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate)
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	a.rec.Told = rec.Endpoint
+	c.mu.Unlock()
 	return c.finish(ctx, a, attached)
 }
 

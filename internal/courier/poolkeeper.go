@@ -182,6 +182,11 @@ func (c *Courier) tendPools(now time.Time) {
 			surplus = append(surplus, leastRested(have, len(have)-want)...)
 		}
 	}
+	for id, have := range ports {
+		if c.portPools[id] == nil { // its network goes, or nobody has asked for long
+			surplus = append(surplus, leastRested(have, len(have))...)
+		}
+	}
 	for _, e := range surplus {
 		e.enter(removing)
 	}

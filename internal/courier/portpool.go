@@ -79,7 +79,8 @@ func (c *Courier) isFresh(a *attachment) bool {
 	return a.fresh && a.rec.Linked
 }
 
-// asWished tells whether the port is what an endpoint asks for, but for settings.
+// asWished tells whether the port is one of a pool's kind, and what an endpoint
+// asks for, but for settings.
 func (r attachmentRecord) asWished(want AttachRequest) bool {
 	return r.Pooled && (want.MAC.IsZero() || want.MAC == r.MAC) && sameAddresses(r, want.Addresses)
 }
@@ -106,7 +107,7 @@ func (c *Courier) handOver(ctx context.Context, a *attachment, own PortSettings)
 
 func (c *Courier) handOverWith(ctx context.Context, a *attachment, own PortSettings) error {
 	c.mu.Lock()
-	a.rec.Pooled = false
+	a.rec.Told = a.rec.Endpoint
 	port, device := a.rec.Port, string(a.rec.Endpoint)
 	c.mu.Unlock()
 	if err := c.save(ctx, durable, a); err != nil {

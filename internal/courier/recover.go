@@ -216,7 +216,9 @@ func (c *Courier) expiredAttachments(now time.Time) (old []entity) {
 func (c *Courier) expiredPools(now time.Time) (old []entity) {
 	kept := map[EngineNetworkID]bool{} // the engine holds a pool of it, or something is attached
 	for _, a := range c.attachments {
-		kept[a.rec.Network] = true
+		if !a.rec.inPool() {
+			kept[a.rec.Network] = true
+		}
 	}
 	var empty []EngineNetworkID
 	for _, p := range c.pools {
