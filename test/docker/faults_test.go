@@ -31,6 +31,12 @@ const callDeadline = 4 * time.Second
 // its own, through a proxy that makes requests fail.
 func newFaultyHost(t *testing.T, start func(context.Context) (*host, error)) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
 	t.Helper()
+	return newFaultyHostWith(t, start, testkit.NoPortPools)
+}
+
+// newFaultyHostWith adds sections to kuryr.conf.
+func newFaultyHostWith(t *testing.T, start func(context.Context) (*host, error), config string) (*host, *testkit.FaultProxy, *testkit.NeutronServer) {
+	t.Helper()
 	testkit.NeedRoot(t)
 	t.Parallel()
 	h, err := start(t.Context())
@@ -52,7 +58,7 @@ func newFaultyHost(t *testing.T, start func(context.Context) (*host, error)) (*h
 	proxy, err := testkit.NewFaultProxy(t.Context(), h.machine, server.Address)
 	fail(err)
 	h.kuryr, err = testkit.StartKuryr(t.Context(), h.machine, fleet.binary, testkit.KuryrOptions{
-		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 1", callDeadline.Seconds()) + testkit.NoPortPools,
+		Neutron: proxy.URL, Config: fmt.Sprintf("request_timeout = %.0f\nlost_request_timeout = 1", callDeadline.Seconds()) + config,
 	})
 	fail(err)
 	h.begin(t, recovery, func(h *host) {
