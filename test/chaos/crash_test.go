@@ -23,6 +23,8 @@ type crashOperation struct {
 	at func(crash.Point) bool
 	// ovs has ports plugged into Open vSwitch, with these binding:vif_details.
 	ovs crashObject
+	// pools has ports kept ready; without it Kuryr makes none that nobody asked for.
+	pools bool
 	// lonely has no bystanders.
 	lonely bool
 	// setUp makes what all its trials need. What it returns is done once for

@@ -76,7 +76,11 @@ func newCrashLab(t *testing.T, binary string, op crashOperation) *crashLab {
 	for _, tool := range []string{"iptables", "ip6tables"} {
 		l.run(tool, "-N", "DOCKER-USER")
 	}
-	o := testkit.KuryrOptions{Config: op.config + testkit.NoPortPools, Env: []string{l.crashes.Env()}}
+	config := op.config + testkit.NoPortPools
+	if op.pools {
+		config = op.config + crashPools
+	}
+	o := testkit.KuryrOptions{Config: config, Env: []string{l.crashes.Env()}}
 	if op.ovs != nil {
 		l.ovs = l.newCrashSwitch(binary, op.ovs, &o)
 	}

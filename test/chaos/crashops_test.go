@@ -80,6 +80,9 @@ var crashOperations = []crashOperation{
 	{name: "container stop with a hybrid plug", ovs: crashHybrid, setUp: func(l *crashLab) crashTrial {
 		return l.containerStop(l.carol(&l.bystander.network))
 	}},
+	{name: "port pool filled", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).poolFilled},
+	{name: "container start from a port pool", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).pooledStart},
+	{name: "container stop into a port pool", pools: true, lonely: true, lasts: 2 * time.Second, setUp: (*crashLab).pooledStop},
 	{name: "kuryr start", setUp: (*crashLab).kuryrStart},
 	{name: "kuryr start in the middle of a network create", setUp: func(l *crashLab) crashTrial {
 		return l.recovery(crash.NeutronPostSubnet.After(), l.networkCreate(func() *crashNetwork {
