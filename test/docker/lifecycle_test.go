@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"kuryr/internal/testkit"
 )
 
 // One container on several networks has a port on each.
@@ -145,7 +147,7 @@ func TestContainerNetworkMode(t *testing.T) {
 // Links and ports are gone within 5 s of docker rm, and the network with its
 // subnets, pools, bridge and rule within 5 s of docker network rm.
 func TestRemovalIsSwift(t *testing.T) {
-	h := newHost(t)
+	h := newSpecialHost(t, testkit.KuryrOptions{Config: testkit.NoPortPools})
 	n := h.network("net", "--subnet", "10.39.0.0/24", "--ipv6", "--subnet", "fd39::/64")
 	empty := h.take()
 	var all []string
