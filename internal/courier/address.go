@@ -315,7 +315,10 @@ var errTaken = errors.New("the reservation was taken meanwhile")
 // first if need be. When that fails the engine forgets the partner's other
 // address too, without a word: the partner goes.
 func (c *Courier) takePartner(ctx context.Context, a *attachment, p poolRecord, r AddressRequest) (netip.Prefix, error) {
-	a.op.Lock()
+	if err := a.op.await(ctx); err != nil {
+		c.discard(a) // the engine forgets its other address
+		return netip.Prefix{}, err
+	}
 	defer a.op.Unlock()
 	rec := c.snapshot(a)
 	i := slices.IndexFunc(rec.Addresses, func(x addressRecord) bool { return x.Pool == p.ID })

@@ -40,7 +40,10 @@ func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error)
 	if err != nil {
 		return Attached{}, because(op, subject, err)
 	}
-	a.op.Lock()
+	if err := a.op.await(ctx); err != nil {
+		c.discard(a)
+		return Attached{}, because(op, subject, err)
+	}
 	defer a.op.Unlock()
 	if err := c.attach(ctx, n, a, r, own); err != nil {
 		c.noteUnanswered(&a.rec.Unanswered, err)
@@ -137,7 +140,9 @@ func (c *Courier) takeFrom(ctx context.Context, a *attachment, addr netip.Addr) 
 // keepRest takes addr from a reservation's port, if the engine holds another
 // of its addresses and no endpoint has claimed it meanwhile.
 func (c *Courier) keepRest(ctx context.Context, a *attachment, addr netip.Addr) (kept bool, err error) {
-	a.op.Lock()
+	if err := a.op.await(ctx); err != nil {
+		return false, err
+	}
 	defer a.op.Unlock()
 	rec := c.snapshot(a)
 	switch {

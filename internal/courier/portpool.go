@@ -30,9 +30,13 @@ func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest
 	if a == nil {
 		return nil, nil
 	}
-	a.op.Lock() // until its old link is gone
+	err := a.op.await(ctx) // until its old link is gone
+	if err != nil {
+		c.discard(a)
+		return nil, err
+	}
 	defer a.op.Unlock()
-	err := c.save(ctx, noted, a)
+	err = c.save(ctx, noted, a)
 	if err == nil && !c.isFresh(a) {
 		err = c.eraseLinks(a)
 	}

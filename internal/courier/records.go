@@ -52,7 +52,7 @@ const (
 
 // life is what pools, networks, attachments and exposed groups have in common.
 type life struct {
-	op   sync.Mutex    // held by whoever works on it: one step at a time
+	op   turn          // held by whoever works on it: one step at a time
 	disk sync.Mutex    // held while its record goes to the journal: records arrive in order
 	poke chan struct{} // wakes its removal before the next try is due
 	gone chan struct{} // closed when its removal is done
@@ -60,8 +60,38 @@ type life struct {
 	forgotten bool // its record has left the journal, and never comes back; guarded by Courier.mu
 }
 
+// turn is a lock that can be waited for as long as a call has time.
+type turn chan struct{}
+
+// await gets the lock, or ctx's error.
+func (t turn) await(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &Error{Kind: Unavailable, Op: "go on", Public: "what was begun before has not ended in time", Err: ctx.Err(),
+			Hint: "try again in a moment"}
+	}
+}
+
+// Lock waits for ever: nothing of the engine's hangs on it.
+func (t turn) Lock() { t <- struct{}{} }
+
+// TryLock tells whether the lock was free.
+func (t turn) TryLock() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Unlock lets the next one in.
+func (t turn) Unlock() { <-t }
+
 func newLife() life {
-	return life{poke: make(chan struct{}, 1), gone: make(chan struct{})}
+	return life{op: make(turn, 1), poke: make(chan struct{}, 1), gone: make(chan struct{})}
 }
 
 func (l *life) base() *life { return l }
