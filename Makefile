@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: help build test test-openstack test-openstack-all chaos demo bench lint fuzz clean packages
+.PHONY: help build test test-openstack test-openstack-all chaos demo bench bench-check lint fuzz clean packages
 .PHONY: openstack-packages openstack-up openstack-status openstack-down
 .DEFAULT_GOAL := help
 
@@ -27,6 +27,9 @@ demo: packages ## show Kuryr at work with Docker, from nothing to nothing (root)
 
 bench: packages ## measure it all: SECTIONS=docker,run,... chooses (docs/benchmarks.md) (root)
 	go run ./test/bench $(if $(SECTIONS),-only $(SECTIONS))
+
+bench-check: packages ## measure a little, and fail if a ratio is worse than the committed one (root)
+	go run ./test/bench -short -check test/bench/figures.json
 
 lint: ## check format and code, without running it
 	go run ./test/layers lint

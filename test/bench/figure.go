@@ -11,16 +11,15 @@ import (
 
 // figure is one measured thing. Times are in milliseconds, sizes in MiB.
 type figure struct {
-	Name   string  `json:"name"`
-	Unit   string  `json:"unit"`
-	N      int     `json:"n"`
-	Least  float64 `json:"least,omitempty"` // other work on the machine only ever makes it more
-	P50    float64 `json:"p50"`
-	P99    float64 `json:"p99,omitempty"`
-	Low    float64 `json:"low,omitempty"` // with High: where the median lies, at 95 % or more
-	High   float64 `json:"high,omitempty"`
-	Target string  `json:"target,omitempty"`
-	Better string  `json:"better,omitempty"` // less or more: what -check compares with an earlier run
+	Name     string      `json:"name"`
+	Unit     string      `json:"unit"`
+	N        int         `json:"n"`
+	Least    float64     `json:"least,omitempty"` // other work on the machine only ever makes it more
+	P50      float64     `json:"p50"`
+	P99      float64     `json:"p99,omitempty"`
+	Interval *[2]float64 `json:"interval,omitempty"` // where the median lies, or the mean, at 95 % or more
+	Target   string      `json:"target,omitempty"`
+	Better   string      `json:"better,omitempty"` // less or more: what -check compares with an earlier run
 }
 
 // Which way a figure gets better.
@@ -29,21 +28,31 @@ const (
 	more = "more"
 )
 
+// with says which way the figure gets better.
+func (f figure) with(better string) figure {
+	f.Better = better
+	return f
+}
+
+func (f figure) interval() string {
+	if f.Interval == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f-%.2f", f.Interval[0], f.Interval[1])
+}
+
 func printFigures(out io.Writer, all []figure) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "FIGURE\tN\tLEAST\tP50\tP99\t95% OF P50\tUNIT\tTARGET\t")
 	for _, f := range all {
-		least, p99, interval := "-", "-", "-"
+		least, p99 := "-", "-"
 		if f.Least != 0 {
 			least = fmt.Sprintf("%.2f", f.Least)
 		}
 		if f.P99 != 0 {
 			p99 = fmt.Sprintf("%.2f", f.P99)
 		}
-		if f.High != 0 || f.Better != "" {
-			interval = fmt.Sprintf("%.2f-%.2f", f.Low, f.High)
-		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%s\t%s\t%s\t%s\t\n", f.Name, f.N, least, f.P50, p99, interval, f.Unit, f.Target)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%s\t%s\t%s\t%s\t\n", f.Name, f.N, least, f.P50, p99, f.interval(), f.Unit, f.Target)
 	}
 	return w.Flush()
 }
@@ -75,21 +84,27 @@ func mean(name, unit string, values []float64) figure {
 		squares += (v - sum/n) * (v - sum/n)
 	}
 	off := 1.96 * math.Sqrt(squares/n/max(1, n-1))
-	return figure{Name: name, Unit: unit, N: len(values), P50: sum / n, Low: max(0, sum/n-off), High: sum/n + off}
+	return figure{Name: name, Unit: unit, N: len(values), P50: sum / n, Interval: &[2]float64{max(0, sum/n-off), sum/n + off}}
 }
 
 // median is the middle of values, and between which of them the true median
 // lies, with 95 % confidence or more: the order statistics that a coin, thrown
 // once a value, seldom gets past. It supposes nothing of how they are spread.
+// Fewer than six values can't tell.
 func median(name, unit string, values []float64) figure {
-	slices.Sort(values)
+	values = slices.Sorted(slices.Values(values))
 	n := len(values)
-	f := figure{Name: name, Unit: unit, N: n, P50: (values[(n-1)/2] + values[n/2]) / 2, Low: values[0], High: values[n-1]}
+	f := figure{Name: name, Unit: unit, N: n, P50: (values[(n-1)/2] + values[n/2]) / 2}
 	tail := math.Pow(0.5, float64(n)) // probability of no more than k heads
 	for k, term := 0, tail; 2*tail <= 0.05 && k < n/2; k++ {
-		f.Low, f.High = values[k], values[n-1-k]
+		f.Interval = &[2]float64{values[k], values[n-1-k]}
 		term *= float64(n-k) / float64(k+1)
 		tail += term
 	}
 	return f
+}
+
+// count is a number of things that were counted one by one.
+func count(name, unit string, n, of int) figure {
+	return figure{Name: name, Unit: unit, N: of, P50: float64(n), Interval: &[2]float64{float64(n), float64(n)}}
 }

@@ -4,6 +4,8 @@
 //	         how many requests Neutron gets for them
 //	run      docker run on Kuryr, on Docker's own networks, and with a driver
 //	         that only makes a veth
+//	burst    many starts at once, on Kuryr and on a bridge of Docker's
+//	traffic  between two containers, on Kuryr's bridge and on Docker's own
 //	scale    memory and start-up with many attachments, and the time of calls
 //	         beside a full Neutron
 //	neutron  how fast the embedded Neutron is, beside no port and 100,000
@@ -11,7 +13,8 @@
 //	         rules, and what the rules cost the traffic of two containers
 //
 // It runs in network namespaces of its own and leaves nothing behind. It prints
-// a table; -json writes the same figures to a file.
+// a table; -json writes the same figures to a file, and -check compares
+// them with those of such a file.
 package main
 
 import (
@@ -37,7 +40,7 @@ func main() {
 }
 
 // sections are what can be measured, in order.
-var sections = []string{"docker", "run", "scale", "neutron", "filter"}
+var sections = []string{"docker", "run", "burst", "traffic", "scale", "neutron", "filter"}
 
 // bench is one run.
 type bench struct {
@@ -71,14 +74,21 @@ func run(ctx context.Context) (err error) {
 	if err := printFigures(os.Stdout, b.figures); err != nil {
 		return err
 	}
-	if o.out == "" {
-		return nil
+	if o.out != "" {
+		err = writeFigures(o.out, b.figures)
 	}
-	data, err := json.MarshalIndent(b.figures, "", "  ")
+	if o.before != "" {
+		err = errors.Join(err, check(os.Stdout, o.before, b.figures))
+	}
+	return err
+}
+
+func writeFigures(file string, all []figure) error {
+	data, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.out, append(data, '\n'), 0o644)
+	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
 // measure goes through the sections that are chosen.
@@ -86,6 +96,8 @@ func (b *bench) measure(ctx context.Context, o options) error {
 	how := map[string]func() error{
 		"docker":  func() error { return b.docker(ctx, o.n) },
 		"run":     func() error { return b.run(ctx, o.runs, "") },
+		"burst":   func() error { return b.burst(ctx, o) },
+		"traffic": func() error { return b.bridges(ctx, o.rounds) },
 		"scale":   func() error { return b.scale(ctx, o) },
 		"neutron": func() error { return b.neutron(ctx, o.n) },
 		"filter":  func() error { return b.filter(ctx, o.rounds) },

@@ -17,23 +17,31 @@ type options struct {
 	ports  int
 	rounds int
 	runs   int
+	widths []int // how many containers start at once
+	bursts int
+	pool   int    // ports kept ready for bursts
+	before string // file of earlier figures to compare with; "": none
 	out    string // file for the figures; "": none
 	socket string // the driver that only makes a veth listens here; "": this is no such driver
 }
 
 // short is what -short has in the place of the other flags' defaults: enough to
 // tell ratios apart, in two minutes.
-var short = map[string]string{"only": "run", "n": "100", "attachments": "0,200", "networks": "50", "ports": "5000", "rounds": "9", "runs": "12"}
+var short = map[string]string{"only": "docker,run,burst,traffic,scale", "n": "100", "attachments": "0,200", "networks": "50", "ports": "5000", "rounds": "9", "runs": "12", "widths": "4", "bursts": "6"}
 
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.n, "n", 300, "containers started and stopped, and ports made, one after the other")
-	sizes := f.String("attachments", "0,500,1000", "numbers of attachments for the memory and start-up figures")
+	sizes := f.String("attachments", "0,500,1000,5000", "numbers of attachments for the memory and start-up figures")
 	f.IntVar(&o.nets, "networks", 1000, "networks of the full Neutron beside which calls are measured")
 	f.IntVar(&o.ports, "ports", 100_000, "ports on these")
 	f.IntVar(&o.rounds, "rounds", 15, "rounds of the comparisons of traffic")
 	f.IntVar(&o.runs, "runs", 40, "rounds of docker run")
+	widths := f.String("widths", "1,8,32,100", "how many containers start at once, in bursts")
+	f.IntVar(&o.bursts, "bursts", 2, "bursts of each width")
+	f.IntVar(&o.pool, "pool", 0, "ports that Kuryr keeps ready for bursts; 0: as many as it does by itself")
 	f.StringVar(&o.out, "json", "", "write the figures to this file")
+	f.StringVar(&o.before, "check", "", "compare the ratios with those of an earlier run in this file, and fail if one is worse")
 	f.StringVar(&o.socket, "veth-only", "", "be the driver that only makes a veth, on this socket, and measure nothing")
 	only := f.String("only", strings.Join(sections, ","), "sections to measure")
 	quick := f.Bool("short", false, "measure less of less, unless other flags say how much")
@@ -54,6 +62,9 @@ func parse(args []string) (o options, err error) {
 	}
 	if o.sizes, err = numbers(*sizes); err != nil {
 		return o, fmt.Errorf("-attachments: %w", err)
+	}
+	if o.widths, err = numbers(*widths); err != nil || slices.Contains(o.widths, 0) {
+		return o, fmt.Errorf("-widths %s: these are no numbers of containers", *widths)
 	}
 	o.chosen = strings.Split(*only, ",")
 	for _, c := range o.chosen {

@@ -2,49 +2,36 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"net"
-	"slices"
-	"time"
+	"strconv"
 
 	"kuryr/internal/testkit"
 )
 
 // pair is two containers, each a namespace, on one bridge of a machine.
 type pair struct {
+	wire
 	host       *testkit.Machine
 	containers []*testkit.Machine
 	ports      []string // IDs
 	group      string   // of both ports
-	server     net.Listener
-	address    string
 }
-
-const (
-	trafficPort = 5001
-	streams     = 5        // of which the fastest counts: other work only ever makes one slower
-	transfer    = 24 << 20 // bytes of each
-	trips       = 400      // there and back, of which the median counts
-)
 
 func newPair(ctx context.Context, host *testkit.Machine) (*pair, error) {
 	p := &pair{host: host}
-	for range 2 {
+	for i := range p.ends {
 		m, err := testkit.NewMachine(ctx)
 		if err != nil {
 			return nil, errors.Join(err, p.close(ctx))
 		}
-		p.containers = append(p.containers, m)
+		p.containers, p.ends[i] = append(p.containers, m), m
 	}
 	return p, nil
 }
 
-func (p *pair) close(ctx context.Context) (err error) {
-	if p.server != nil {
-		err = p.server.Close()
-	}
+func (p *pair) close(ctx context.Context) error {
+	err := p.wire.close()
 	for _, m := range p.containers {
 		err = errors.Join(err, m.Close(ctx))
 	}
@@ -117,7 +104,7 @@ func (p *pair) plugOne(ctx context.Context, a *api, c *testkit.Machine, network,
 	}
 	for _, ip := range made.Port.FixedIPs {
 		if addr := net.ParseIP(ip.Address); addr.To4() != nil {
-			p.address = net.JoinHostPort(ip.Address, "5001")
+			p.address = net.JoinHostPort(ip.Address, strconv.Itoa(trafficPort))
 			if _, err := c.Output(ctx, "ip", "addr", "add", ip.Address+"/8", "dev", "eth0"); err != nil {
 				return err
 			}
@@ -125,86 +112,4 @@ func (p *pair) plugOne(ctx context.Context, a *api, c *testkit.Machine, network,
 	}
 	_, err = c.Output(ctx, "ip", "link", "set", "eth0", "up")
 	return err
-}
-
-// serve answers on the second container.
-func (p *pair) serve(ctx context.Context) (err error) {
-	if p.server, err = p.containers[1].Listen(ctx, "tcp4", p.address); err != nil {
-		return err
-	}
-	go func() {
-		for {
-			c, err := p.server.Accept()
-			if err != nil {
-				return
-			}
-			go answer(c)
-		}
-	}()
-	return nil
-}
-
-// answer takes streams, each a size and that many bytes, and tells with a byte
-// that all has come.
-func answer(c net.Conn) {
-	defer c.Close()
-	size := make([]byte, 8)
-	for {
-		if _, err := io.ReadFull(c, size); err != nil {
-			return
-		}
-		if _, err := io.CopyN(struct{ io.Writer }{io.Discard}, c, int64(binary.BigEndian.Uint64(size))); err != nil {
-			return
-		}
-		if _, err := c.Write(size[:1]); err != nil {
-			return
-		}
-	}
-}
-
-// send sends a stream and waits until it has come.
-func send(c net.Conn, size int, block []byte) (time.Duration, error) {
-	return timed(func() error {
-		if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(size))); err != nil {
-			return err
-		}
-		for ; size > 0; size -= len(block) {
-			if _, err := c.Write(block[:min(size, len(block))]); err != nil {
-				return err
-			}
-		}
-		_, err := io.ReadFull(c, make([]byte, 1))
-		return err
-	})
-}
-
-// measure sends streams, and then nothing but what they are told with, there
-// and back.
-func (p *pair) measure(ctx context.Context) (rate float64, trip time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	c, err := p.containers[0].Dial(ctx, "tcp4", p.address)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	block := make([]byte, 256<<10)
-	for range streams {
-		took, err := send(c, transfer, block)
-		if err != nil {
-			return 0, 0, err
-		}
-		rate = max(rate, transfer/1e6/took.Seconds())
-	}
-	var all []time.Duration
-	for range trips {
-		took, err := send(c, 0, block)
-		if err != nil {
-			return 0, 0, err
-		}
-		all = append(all, took)
-	}
-	slices.Sort(all)
-	return rate, all[len(all)/2], nil
 }
