@@ -63,7 +63,7 @@ func (l *lab) burstRound(ctx context.Context, s *bursts, pool int) error {
 			return err
 		}
 		if name == onKuryr && pool > 0 {
-			refilled, err := timed(func() error { return l.poolFilled(ctx, pool) })
+			refilled, err := timed(func() error { return poolFilled(ctx, l.kuryr, pool) })
 			if err != nil {
 				return err
 			}

@@ -104,7 +104,7 @@ func (b *bench) countCalls(ctx context.Context, d *daemon, c *counter, n int) er
 		if err != nil {
 			return err
 		}
-		if i > 0 { // the first finds nothing prepared
+		if i > 0 { // the first had nothing ready
 			start, stop, all = append(start, counts[0]), append(stop, counts[1]), append(all, counts[2])
 		}
 	}

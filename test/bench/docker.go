@@ -40,21 +40,28 @@ func (d *daemon) end(failure error) error {
 	return errors.Join(failure, d.kuryr.Close())
 }
 
-// docker measures the calls of a container's start and stop.
+// docker measures the calls of a container's start and stop: with a port kept
+// ready, when the last container has gone, and without a pause, which no pool of
+// ports keeps up with.
 func (b *bench) docker(ctx context.Context, n int) error {
 	d, boot, err := b.startDaemon(ctx, b.machine, testkit.KuryrOptions{})
 	if err != nil {
 		return err
 	}
 	b.add(figure{Name: "start-up, nothing attached", Unit: "ms", N: 1, P50: ms(boot)})
-	if err := d.end(b.oneByOne(ctx, d, n)); err != nil {
+	err = b.oneByOne(ctx, d, n, "", true)
+	if err == nil {
+		err = b.oneByOne(ctx, d, n, ", without a pause", false)
+	}
+	if err := d.end(err); err != nil {
 		return err
 	}
 	return b.calls(ctx, min(n, 50))
 }
 
-// oneByOne starts and stops n containers on one dual-stack network.
-func (b *bench) oneByOne(ctx context.Context, d *daemon, n int) error {
+// oneByOne starts and stops n containers on one dual-stack network; warm: each
+// when a port is ready and nothing is left to remove.
+func (b *bench) oneByOne(ctx context.Context, d *daemon, n int, title string, warm bool) error {
 	before, err := d.kuryr.Take(ctx)
 	if err != nil {
 		return err
@@ -64,7 +71,15 @@ func (b *bench) oneByOne(ctx context.Context, d *daemon, n int) error {
 		return err
 	}
 	took := map[string][]time.Duration{}
-	for range n {
+	for i := range n + 1 {
+		if i == 1 { // the first makes the bridge, and had nothing ready
+			clear(took)
+		}
+		if i > 0 && warm {
+			if err := d.warm(ctx); err != nil {
+				return err
+			}
+		}
 		c, err := d.start(ctx, net, took)
 		if err != nil {
 			return err
@@ -73,16 +88,28 @@ func (b *bench) oneByOne(ctx context.Context, d *daemon, n int) error {
 			return err
 		}
 	}
-	for _, s := range []struct{ name, target string }{
-		{"start: all calls", "p50 <= 5"}, {"  RequestAddress, IPv4", ""}, {"  RequestAddress, IPv6", ""}, {"  CreateEndpoint", ""}, {"  Join", ""},
-		{"stop: all calls", "p50 <= 3"}, {"  Leave", ""}, {"  DeleteEndpoint", ""}, {"  ReleaseAddress, both", ""},
-	} {
-		b.add(percentiles(s.name, s.target, took[strings.TrimSpace(s.name)]))
+	targets := map[string]string{}
+	if warm {
+		targets = map[string]string{"start: all calls": "p50 <= 5, p99 <= 25", "stop: all calls": "p50 <= 3"}
+	}
+	for _, name := range []string{"start: all calls", "  RequestAddress, IPv4", "  RequestAddress, IPv6", "  CreateEndpoint", "  Join",
+		"stop: all calls", "  Leave", "  DeleteEndpoint", "  ReleaseAddress, both"} {
+		b.add(percentiles(name+title, targets[name], took[strings.TrimSpace(name)]))
 	}
 	if err := d.removeNetwork(ctx, net); err != nil {
 		return err
 	}
 	return d.nothingLeft(ctx, before)
+}
+
+// warm waits until a port is ready, and the kernel's lock on links is free of
+// what Kuryr does in the background.
+func (d *daemon) warm(ctx context.Context) error {
+	if err := poolFilled(ctx, d.kuryr, 1); err != nil {
+		return err
+	}
+	time.Sleep(pause)
+	return nil
 }
 
 // nothingLeft waits until Kuryr has removed what has come since.

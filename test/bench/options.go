@@ -39,7 +39,7 @@ func parse(args []string) (o options, err error) {
 	f.IntVar(&o.runs, "runs", 40, "rounds of docker run")
 	widths := f.String("widths", "1,8,32,100", "how many containers start at once, in bursts")
 	f.IntVar(&o.bursts, "bursts", 2, "bursts of each width")
-	f.IntVar(&o.pool, "pool", 0, "ports that Kuryr keeps ready for bursts; 0: as many as it does by itself")
+	f.IntVar(&o.pool, "pool", 100, "ports that Kuryr keeps ready for bursts; 0: as many as it does by itself")
 	f.StringVar(&o.out, "json", "", "write the figures to this file")
 	f.StringVar(&o.before, "check", "", "compare the ratios with those of an earlier run in this file, and fail if one is worse")
 	f.StringVar(&o.socket, "veth-only", "", "be the driver that only makes a veth, on this socket, and measure nothing")

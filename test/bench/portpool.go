@@ -9,16 +9,33 @@ import (
 )
 
 // poolOf is what kuryr.conf has for so many ports that are kept ready for each
-// network; 0: Kuryr's own defaults.
+// network, and rest a second only; 0: Kuryr's own defaults.
 func poolOf(ready int) string {
 	if ready == 0 {
 		return ""
 	}
-	return fmt.Sprintf("[vif_pool]\nports_pool_min = %d\nports_pool_max = %d\n", ready, max(ready, 64))
+	return fmt.Sprintf("[vif_pool]\nports_pool_min = %d\nports_pool_max = %d\nports_pool_cooldown = 1\n", ready, max(ready, 64))
 }
 
-// fillPool waits until Kuryr has so many ports ready for its network. It keeps
-// none for a network that has had no container yet.
+// poolFilled waits until Kuryr has so many ports ready for its one network.
+func poolFilled(ctx context.Context, k *testkit.Kuryr, ready int) error {
+	var last int
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		s, err := k.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range s.Courier.PortPools {
+			if last = p.Ready; last >= ready {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("the pool has %d ports ready after 2 minutes, not %d", last, ready)
+}
+
+// fillPool waits until Kuryr has so many ports ready for the lab's network. It
+// keeps none for a network that has had no container yet.
 func (l *lab) fillPool(ctx context.Context, ready int) error {
 	if ready == 0 {
 		return nil
@@ -32,23 +49,7 @@ func (l *lab) fillPool(ctx context.Context, ready int) error {
 			return err
 		}
 	}
-	return l.poolFilled(ctx, ready)
-}
-
-func (l *lab) poolFilled(ctx context.Context, ready int) error {
-	var last int
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		s, err := l.kuryr.Status(ctx)
-		if err != nil {
-			return err
-		}
-		for _, p := range s.Courier.PortPools { // there is one network
-			if last = p.Ready; last >= ready {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("the pool has %d ports ready after 2 minutes, not %d", last, ready)
+	return poolFilled(ctx, l.kuryr, ready)
 }
 
 // removalsOver waits until nothing of the last containers is left to remove.
