@@ -134,7 +134,7 @@ func TestCrashPointsAreWhereTheySay(t *testing.T) {
 var effectful = []string{
 	"WriteFile", "Remove", "RemoveAll", "Rename", "Mkdir", "MkdirAll", "Chmod", "Chown", "WriteAt", "Truncate", "Sync",
 	"Fallocate", "Fdatasync", "Bind", "Syscall", "Command", "CommandContext",
-	"Execute", "Flush", "LinkAdd", "LinkDel", "LinkSetHardwareAddr", "LinkSetMaster", "LinkSetUp", "LinkSetDown", "LinkSetName",
+	"Execute", "ExecuteIter", "Sendto", "Flush", "LinkAdd", "LinkDel", "LinkSetHardwareAddr", "LinkSetMaster", "LinkSetUp", "LinkSetDown", "LinkSetName",
 	"LinkSetMTU", "LinkSetAlias", "LinkSetNsFd", "AddrAdd", "AddrDel", "RouteAdd", "RouteDel", "ConntrackDeleteFilters", "transact",
 }
 
@@ -145,6 +145,7 @@ var harmless = map[string]string{
 	"journal.prune":                        "removes damaged files, of which nobody reads so many",
 	"journal.lock":                         "notes its PID in a file that nobody reads but for a message",
 	"link.ports":                           "asks",
+	"link.inGroup":                         "asks",
 	"binding.ask":                          "asks",
 	"binding.run":                          "runs what list and change ask for",
 	"ovsdb.insertOver":                     "asks",

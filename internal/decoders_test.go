@@ -47,6 +47,8 @@ var trusted = map[string]string{
 	"courier/lost.go":              "records of the journal, whose frames have a sum",
 	"courier/recover.go":           "records of the journal, whose frames have a sum",
 	"embedded/dataplane/filter.go": "elements of our own table's set, from the kernel",
+	"link/request.go":              "the kernel's answers to our own requests",
+	"link/deleter.go":              "the kernel's answers to our own requests",
 }
 
 // decoding is a call that decodes, by the libraries' names of it. Decoders that

@@ -103,11 +103,11 @@ type heldAddress struct {
 	address netip.Addr
 }
 
-// How many removals work at once: deleting a veth waits some 20 ms for the
-// kernel, most of which several can wait out together; a Neutron that does
-// not answer must not keep links from going.
+// How many removals work at once: deleting a link takes the kernel some 20 ms,
+// and links that are deleted at the same time take it hardly longer together;
+// a Neutron that does not answer must not keep links from going.
 const (
-	kernelSlots = 8
+	kernelSlots = 64
 	cloudSlots  = 16
 )
 

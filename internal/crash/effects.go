@@ -56,6 +56,10 @@ const (
 	LinkUp Effect = "link up"
 	// LinkDelete removes a pair.
 	LinkDelete Effect = "link delete"
+	// LinkGather moves pairs into the group that is removed next.
+	LinkGather Effect = "link gather"
+	// LinkDeleteGroup removes the pairs that are in it.
+	LinkDeleteGroup Effect = "link delete group"
 	// LinkChecksum has an interface's sender compute checksums.
 	LinkChecksum Effect = "link checksum"
 	// LinkFlows forgets flows of the connection tracking.
@@ -125,7 +129,7 @@ func Effects() []Effect {
 		NeutronPostNetwork, NeutronDeleteNetwork, NeutronPostSubnet, NeutronDeleteSubnet, NeutronPostSubnetPool, NeutronDeleteSubnetPool,
 		NeutronPostPort, NeutronPutPort, NeutronDeletePort, NeutronPostGroup, NeutronDeleteGroup, NeutronPostRule, NeutronDeleteRule,
 		NeutronPostForwarding, NeutronDeleteForwarding, NeutronPutTag, NeutronDeleteTag,
-		LinkAdd, LinkIPv6, LinkAlias, LinkRepair, LinkUp, LinkDelete, LinkChecksum, LinkFlows, LinkAdopt,
+		LinkAdd, LinkIPv6, LinkAlias, LinkRepair, LinkUp, LinkDelete, LinkGather, LinkDeleteGroup, LinkChecksum, LinkFlows, LinkAdopt,
 		BridgeAdd, BridgeMTU, BridgeFinish, BridgeEnslave, BridgeRelease, BridgeDelete, BridgeAdopt, BridgeHandOver,
 		BindingRules, BindingLegacyRule, BindingProgram,
 		OVSInsert, OVSRemove,

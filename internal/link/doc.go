@@ -22,4 +22,7 @@
 //   - group and alias: complete; kept or deleted as the alias says;
 //   - the group and no alias: an interrupted Create, safe to finish or delete;
 //   - neither: another program's, never touched.
+//
+// Right before pairs are removed they are in a second group (removalGroup), which
+// means the same.
 package link

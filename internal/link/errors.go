@@ -56,7 +56,7 @@ func marked(alias string) bool { return strings.HasPrefix(alias, courier.MarkPre
 // isOwn reports whether an interface was made by this package: by its alias,
 // or, where a crash came before that was written, by its group.
 func isOwn(a *netlink.LinkAttrs) bool {
-	return marked(a.Alias) || a.Alias == "" && a.Group == ownGroup
+	return marked(a.Alias) || a.Alias == "" && a.Group&GroupMask == Group
 }
 
 // ownerOf says in words whose an interface is that isn't ours.

@@ -12,9 +12,12 @@ import (
 	"kuryr/internal/crash"
 )
 
-// Group is the interface group (IFLA_GROUP) that every interface made by this
-// package is in, from its first moment on.
-const Group = ownGroup
+// Every interface made by this package is in an interface group (IFLA_GROUP)
+// that is Group under GroupMask, from its first moment on and to its last.
+const (
+	Group     = ownGroup & GroupMask
+	GroupMask = ^uint32(ownGroup ^ removalGroup)
+)
 
 // Flow is an entry of the kernel's connection tracking, as its first packet
 // was.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"kuryr/internal/courier"
@@ -22,9 +21,10 @@ import (
 const ownGroup = 0x6b757279
 
 const (
-	// removers is how many interfaces are removed at once. Removing one waits
-	// about 20 ms for the kernel's readers (RCU), holding no lock but its own
-	// socket's: the waits overlap, and a Create never stands behind them.
+	// removers is how many interfaces are removed at once by requests of their
+	// own. Each waits about 20 ms for the kernel's readers (RCU), holding no lock
+	// but its own socket's: the waits overlap, and a Create never stands behind
+	// them.
 	removers = 8
 	// answerTimeout bounds the wait for an answer of the kernel. It answers
 	// within the request; only a fault of its own, or ours, lets it run out.
@@ -44,9 +44,10 @@ type Links struct {
 	handle  *netlink.Handle
 	sockets map[int]*nl.SocketHandle
 	// remove lends out the handles that delete interfaces.
-	remove chan *netlink.Handle
-	flows  flowHandle
-	closed atomic.Bool
+	remove    chan *netlink.Handle
+	deletions deletions // the pairs that are to be removed
+	flows     flowHandle
+	closed    atomic.Bool
 }
 
 // Options are New's settings.
@@ -75,18 +76,11 @@ func (l *Links) open() (err error) {
 	if l.handle, err = l.space.handle(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
-	socket, err := nl.GetNetlinkSocketAt(l.space.fd, netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
+	if l.sockets, err = l.space.sockets(); err != nil {
 		return err
 	}
-	l.sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
-	timeout := unix.NsecToTimeval(answerTimeout.Nanoseconds())
-	if err := socket.SetReceiveTimeout(&timeout); err != nil {
-		return err
-	}
-	// The kernel's own words for what is wrong ("mtu greater than device
-	// maximum"); without them there is only EINVAL.
-	if err := socket.SetExtAck(true); err != nil {
+	l.deletions.deleter.links = l
+	if l.deletions.deleter.sockets, err = l.space.sockets(); err != nil {
 		return err
 	}
 	for range removers {
@@ -108,9 +102,8 @@ func (l *Links) Close() {
 	if l.handle != nil {
 		l.handle.Close()
 	}
-	for _, s := range l.sockets {
-		s.Close()
-	}
+	closeSockets(l.sockets)
+	l.deletions.close()
 	for len(l.remove) > 0 {
 		(<-l.remove).Close()
 	}

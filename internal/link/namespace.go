@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +46,33 @@ func (n *namespace) handle(family int) (*netlink.Handle, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// sockets opens a netlink socket for requests of our own making.
+func (n *namespace) sockets() (map[int]*nl.SocketHandle, error) {
+	socket, err := nl.GetNetlinkSocketAt(n.fd, netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	sockets := map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
+	timeout := unix.NsecToTimeval(answerTimeout.Nanoseconds())
+	err = socket.SetReceiveTimeout(&timeout)
+	if err == nil {
+		// The kernel's own words for what is wrong ("mtu greater than device
+		// maximum"); without them there is only EINVAL.
+		err = socket.SetExtAck(true)
+	}
+	if err != nil {
+		closeSockets(sockets)
+		return nil, err
+	}
+	return sockets, nil
+}
+
+func closeSockets(sockets map[int]*nl.SocketHandle) {
+	for _, s := range sockets {
+		s.Close()
+	}
 }
 
 // do runs fn on a thread that is in the namespace. In the daemon every thread

@@ -67,7 +67,8 @@ func (l *Links) Up(ctx context.Context, hostEnd string) error {
 }
 
 // Delete implements courier.Linker. The container's end goes with the host's,
-// in whatever namespace it is.
+// in whatever namespace it is. What is deleted at the same time, the kernel is
+// asked to remove together.
 func (l *Links) Delete(ctx context.Context, hostEnd string) error {
 	subject := "link " + hostEnd
 	found, err := l.byName(ctx, hostEnd)
@@ -80,7 +81,7 @@ func (l *Links) Delete(ctx context.Context, hostEnd string) error {
 	if found.Type() != "veth" || !isOwn(found.Attrs()) {
 		return notOurs("delete", found)
 	}
-	return kernelError("delete", subject, l.deleteByIndex(ctx, found.Attrs().Index, crash.LinkDelete))
+	return kernelError("delete", subject, l.deletions.remove(ctx, found.Attrs().Index))
 }
 
 // Adopt implements courier.Linker.
@@ -203,6 +204,11 @@ func (l *Links) keepPair(ctx context.Context, spec courier.LinkSpec, far []setti
 // repairPair gives an existing pair the MTU, MAC and settings of the spec. The
 // peer is nil when it is in a sandbox, which is the engine's to configure.
 func (l *Links) repairPair(ctx context.Context, spec courier.LinkSpec, host, peer netlink.Link, far []setting) error {
+	if host.Attrs().Group == removalGroup { // by a crash
+		if err := l.change(host.Attrs().Index).uint32(unix.IFLA_GROUP, ownGroup).do(ctx, crash.LinkRepair); err != nil {
+			return err
+		}
+	}
 	ends := []netlink.Link{host}
 	if peer != nil {
 		ends = append(ends, peer)

@@ -2,6 +2,8 @@ package link
 
 import (
 	"context"
+	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -65,6 +67,54 @@ func (r request) do(ctx context.Context, e crash.Effect) error {
 	defer crash.After(e)
 	_, err := r.Execute(unix.NETLINK_ROUTE, 0)
 	return err
+}
+
+// sendAll sends messages to the kernel at once, which all have that effect, and
+// returns the answer to each. The kernel works at them one after the other.
+func (w *deleter) sendAll(ctx context.Context, requests []request, e crash.Effect) []error {
+	answers := make([]error, len(requests))
+	all := func(err error) []error {
+		for i := range answers {
+			answers[i] = err
+		}
+		return answers
+	}
+	if err := ctx.Err(); err != nil {
+		return all(err)
+	}
+	handle := w.sockets[unix.NETLINK_ROUTE]
+	var messages []byte
+	number := make(map[uint32]int, len(requests)) // of each request, by its sequence number
+	for i, r := range requests {
+		r.Seq = atomic.AddUint32(&handle.Seq, 1)
+		number[r.Seq] = i
+		messages = append(messages, r.Serialize()...)
+	}
+	crash.Before(e)
+	defer crash.After(e)
+	if err := unix.Sendto(handle.Socket.GetFd(), messages, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return all(err)
+	}
+	for len(number) > 0 {
+		received, _, err := handle.Socket.Receive()
+		if err != nil {
+			for _, i := range number {
+				answers[i] = err
+			}
+			break
+		}
+		for _, m := range received {
+			i, asked := number[m.Header.Seq]
+			if !asked || m.Header.Type != unix.NLMSG_ERROR || len(m.Data) < 4 {
+				continue // the late answer to what has timed out
+			}
+			delete(number, m.Header.Seq)
+			if errno := -int32(binary.NativeEndian.Uint32(m.Data)); errno != 0 {
+				answers[i] = unix.Errno(errno)
+			}
+		}
+	}
+	return answers
 }
 
 // change begins a message that changes an existing interface.

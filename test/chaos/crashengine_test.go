@@ -242,11 +242,14 @@ func (e *crashEngine) createEndpoint(ctx context.Context, c *crashContainer) err
 // stop is what `docker stop`, `rm` and `network disconnect` do about one
 // network: each step once, whatever the others came to.
 func (e *crashEngine) stop(ctx context.Context, c *crashContainer) error {
+	return errors.Join(e.leave(ctx, c), e.deleteEndpoint(ctx, c))
+}
+
+func (e *crashEngine) leave(ctx context.Context, c *crashContainer) error {
 	return errors.Join(
 		e.onEndpoint(ctx, c, "NetworkDriver.RevokeExternalConnectivity", nil, nil),
 		e.onEndpoint(ctx, c, "NetworkDriver.Leave", nil, nil),
-		e.moveOut(ctx, c),
-		e.deleteEndpoint(ctx, c))
+		e.moveOut(ctx, c))
 }
 
 func (e *crashEngine) deleteEndpoint(ctx context.Context, c *crashContainer) error {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ var crashOperations = []crashOperation{
 	{name: "container stop", setUp: func(l *crashLab) crashTrial {
 		return l.alone(l.containerStop)
 	}},
+	{name: "stop of several containers", at: crashOn("gather", "delete group"), setUp: (*crashLab).severalStop},
 	{name: "network connect", setUp: func(l *crashLab) crashTrial {
 		return l.containerStart(l.carol(&l.bystander.network))
 	}},
@@ -167,6 +169,27 @@ func (l *crashLab) containerStop(c *crashContainer) crashTrial {
 	return crashTrial{
 		prepare: func(ctx context.Context) error { return l.engine.start(ctx, c) },
 		do:      func(ctx context.Context) error { return l.engine.stop(ctx, c) },
+	}
+}
+
+// severalStop is `rm` of containers whose endpoints go faster than their links:
+// these are removed together.
+func (l *crashLab) severalStop() crashTrial {
+	all := make([]*crashContainer, 8)
+	for i := range all {
+		all[i] = &crashContainer{network: &l.bystander.network, sandbox: l.sandbox(fmt.Sprint("carol", i)), ifname: "eth0"}
+	}
+	each := func(ctx context.Context, do func(context.Context, *crashContainer) error) (err error) {
+		for _, c := range all {
+			err = errors.Join(err, do(ctx, c))
+		}
+		return err
+	}
+	return crashTrial{
+		prepare: func(ctx context.Context) error {
+			return errors.Join(each(ctx, l.engine.start), each(ctx, l.engine.leave))
+		},
+		do: func(ctx context.Context) error { return each(ctx, l.engine.deleteEndpoint) },
 	}
 }
 

@@ -84,13 +84,13 @@ func (c *compiler) base() {
 	c.rules.chain(chainFrom, "", func() []match {
 		return []match{
 			match{}.loadMeta(reg, expr.MetaKeyIIFNAME).mapped(mapFrom),
-			match{}.group(expr.MetaKeyIIFGROUP, link.Group).drop(),
+			match{}.group(expr.MetaKeyIIFGROUP, link.Group, link.GroupMask).drop(),
 		}
 	})
 	c.rules.chain(chainTo, "", func() []match {
 		return []match{
 			match{}.loadMeta(reg, expr.MetaKeyOIFNAME).mapped(mapTo),
-			match{}.group(expr.MetaKeyOIFGROUP, link.Group).drop(),
+			match{}.group(expr.MetaKeyOIFGROUP, link.Group, link.GroupMask).drop(),
 		}
 	})
 	from, to := c.rules.chains[chainFrom], c.rules.chains[chainTo]

@@ -291,6 +291,10 @@ func TestCantBePut(t *testing.T) {
 	expect(t, "what was in force", a, b, f(a, b), true)
 	expect(t, "to a port that is not", a, c, f(a, c), false)
 	expect(t, "from a port that is not", c, a, f(c, a), false)
+	// As a link is in the moment before it is removed.
+	w.ns.Run("ip", "link", "set", c.port.HostEnd, "group", removalGroup)
+	expect(t, "to a link that is to be removed", a, c, f(a, c), false)
+	expect(t, "from a link that is to be removed", c, a, f(c, a), false)
 	if w.policy.isActive(c.port.HostEnd) {
 		t.Error("a port is told active that has no rules")
 	}

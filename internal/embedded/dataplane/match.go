@@ -72,9 +72,9 @@ func (m match) ports(source, destination uint16) match {
 	return m.transport(0, binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, source), destination)...)
 }
 
-// group holds for interfaces of that group.
-func (m match) group(key expr.MetaKey, group uint32) match {
-	m = m.loadMeta(reg, key)
+// group holds for interfaces whose group is that under the mask.
+func (m match) group(key expr.MetaKey, group, mask uint32) match {
+	m = m.loadMeta(reg, key).mask(reg, binary.NativeEndian.AppendUint32(nil, mask))
 	return append(m, &expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.NativeEndian.AppendUint32(nil, group)})
 }
 

@@ -18,7 +18,12 @@ import (
 	"kuryr/internal/testkit"
 )
 
-const kuryrGroup = "1802859129" // link.Group, as `ip` takes it
+// The groups of Kuryr's interfaces, as `ip` takes them: that of all, and that of
+// links which are about to be removed.
+const (
+	kuryrGroup   = "1802859129"
+	removalGroup = "1802859128"
+)
 
 // policy is a Policy that tests write.
 type policy struct {
@@ -186,7 +191,8 @@ func (h *host) open() {
 
 func (h *host) send(frame []byte) {
 	h.t.Helper()
-	if _, err := unix.Write(h.fd, frame); err != nil {
+	// ENOBUFS: the other end has just been set down, so that the frame is lost.
+	if _, err := unix.Write(h.fd, frame); err != nil && err != unix.ENOBUFS {
 		h.t.Fatalf("cannot send: %v", err)
 	}
 }
