@@ -179,6 +179,7 @@ func (w *world) mustEmpty() {
 type kernel struct {
 	mu    sync.Mutex
 	links map[string]courier.LinkSpec
+	made  map[string]int // how often a link was
 	up    map[string]bool
 	bound map[string]courier.Plug
 	away  map[string]bool // the other end is in a sandbox
@@ -190,7 +191,7 @@ type kernel struct {
 }
 
 func newKernel() *kernel {
-	return &kernel{links: map[string]courier.LinkSpec{}, up: map[string]bool{}, bound: map[string]courier.Plug{}, away: map[string]bool{}, bridges: map[courier.NetworkID]bool{}}
+	return &kernel{links: map[string]courier.LinkSpec{}, made: map[string]int{}, up: map[string]bool{}, bound: map[string]courier.Plug{}, away: map[string]bool{}, bridges: map[courier.NetworkID]bool{}}
 }
 
 func (k *kernel) left() []string {
@@ -213,6 +214,7 @@ func (k *kernel) Create(_ context.Context, s courier.LinkSpec) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.links[s.HostEnd] = s
+	k.made[s.HostEnd]++
 	return nil
 }
 
@@ -265,6 +267,13 @@ func (k *kernel) isUp(link string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.up[link]
+}
+
+// times tells how often a link was made.
+func (k *kernel) times(link string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.made[link]
 }
 
 func (k *kernel) Bind(_ context.Context, p courier.Plug) error {
