@@ -127,6 +127,9 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 	a, err := c.takePooled(ctx, p, r)
 	c.demand(p.Network, a != nil)
 	if a == nil && err == nil {
+		a, err = c.takeOverPort(ctx, p, r)
+	}
+	if a == nil && err == nil {
 		a, err = c.reservePort(ctx, n, p, r)
 	}
 	if KindOf(err) == Conflict {

@@ -197,7 +197,8 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 	have := c.snapshot(a)
 	c.mu.Lock()
 	a.rec.Published = r.Published
-	a.rec.Pooled = have.asWished(r) && own.isZero()
+	a.rec.Own = !own.isZero()
+	a.rec.Pooled = have.asWished(r) && !a.rec.Own
 	a.settings = own.over(n.rec.Ports)
 	c.mu.Unlock()
 	if err := have.mayBe(r); err != nil {

@@ -205,6 +205,7 @@ type attachment struct {
 	life
 	rec      attachmentRecord
 	settings PortSettings // of its port, when it is made
+	asked    bool         // Neutron may have been told to delete the port; guarded by Courier.mu
 	fresh    bool         // no container has had its link; guarded by Courier.mu
 }
 
@@ -232,6 +233,7 @@ type attachmentRecord struct {
 	Forwarded forwardedRecord `json:"forwarded,omitzero"`
 	Pooled    bool            `json:"pooled,omitempty"` // made for its network's port pool, and as it was made
 	Told      EndpointID      `json:"told,omitempty"`   // of a pooled port: whose Neutron thinks that it is
+	Own       bool            `json:"own,omitempty"`    // the port has settings that its endpoint asked for, and its network did not
 	Active    bool            `json:"active,omitempty"` // Neutron has reported the port ACTIVE, which Join need not wait for
 	Touched   time.Time       `json:"touched"`
 

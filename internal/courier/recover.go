@@ -99,6 +99,7 @@ func (c *Courier) load(e Entry) error {
 			return err
 		}
 		a.rec.Touched = time.Now()
+		a.asked = a.rec.State == removing // by the one before, perhaps
 		c.attachments[a.rec.Intent] = a
 		if a.rec.Endpoint != "" {
 			c.endpoints[a.rec.Endpoint] = a

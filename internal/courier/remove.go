@@ -159,6 +159,9 @@ func (c *Courier) Resume() {
 func (c *Courier) tryRemoval(e entity) error {
 	e.base().op.Lock()
 	defer e.base().op.Unlock()
+	if c.isForgotten(e) { // another has taken its place
+		return nil
+	}
 	if a, ok := e.(*attachment); ok {
 		if err := c.resolveAttachment(a); err != nil {
 			return err
@@ -183,6 +186,12 @@ func (c *Courier) tryRemoval(e entity) error {
 	default:
 		return c.erasePool(ctx, e.(*pool))
 	}
+}
+
+func (c *Courier) isForgotten(e entity) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return e.base().forgotten
 }
 
 // take gets a place in slots, or ctx's error.
@@ -368,7 +377,7 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 		}
 	}
 	for _, id := range ids {
-		if err := c.Neutron.DeletePort(ctx, id); err != nil && KindOf(err) != NotFound {
+		if err := c.deletePort(ctx, a, id); err != nil {
 			return err
 		}
 	}
