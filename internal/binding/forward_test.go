@@ -319,3 +319,23 @@ func TestNeutronsFirewallJudges(t *testing.T) {
 		}
 	}
 }
+
+// Changes close no socket: whoever removes an interface would wait for it.
+func TestRulesKeepTheirSockets(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.dockerStarts("iptables", "ip6tables")
+	one, two := plugOf(network, 1), plugOf("22222222-1111-4222-8333-444444444444", 2)
+	l.mustAttach(one)
+	before := l.NetfilterSockets()
+	if len(before) != 2 {
+		t.Errorf("%d sockets stay open, want the one that reads rules and the one that changes them", len(before))
+	}
+	l.mustAttach(two)
+	if err := l.detach(one); err != nil {
+		t.Fatal(err)
+	}
+	if after := l.NetfilterSockets(); !slices.Equal(before, after) {
+		t.Errorf("sockets were %q and are %q", before, after)
+	}
+}

@@ -21,9 +21,14 @@ import (
 // ruleset is the tables of iptables-nft, which is what `iptables` is on all
 // current distributions. It is changed through the library; it is read without,
 // since that gives up on, or loses, what it does not know in others' rules.
+//
+// Both connections stay open: as the kernel closes one, it waits for what it has
+// still to free, with the lock on tables held that the removal of an interface
+// needs (Linux 6.18, nft_rcv_nl_event).
 type ruleset struct {
-	netns int // descriptor of the namespace
-	conn  *netlink.Conn
+	netns   int // descriptor of the namespace
+	conn    *netlink.Conn
+	changes *nftables.Conn
 }
 
 // families are where DOCKER-USER may be; Docker keeps that of IPv6 only when
@@ -41,7 +46,11 @@ func (r *ruleset) apply(ctx context.Context, wanted map[string]bool, stale func(
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err = r.applyOnce(wanted, stale); !errors.Is(err, unix.ENOENT) && !errors.Is(err, errChanging) {
+		if err = r.applyOnce(wanted, stale); err == nil {
+			return nil
+		}
+		r.close() // there may be messages that were not sent, and answers that nobody has read
+		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, errChanging) {
 			return err
 		}
 	}
@@ -49,15 +58,13 @@ func (r *ruleset) apply(ctx context.Context, wanted map[string]bool, stale func(
 }
 
 func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) error {
-	conn, err := nftables.New(nftables.WithNetNSFd(r.netns))
-	if err != nil {
-		return err
+	if err := r.open(); err != nil {
+		return fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
 	}
 	changes := 0
 	for _, family := range families {
 		rules, exists, err := r.read(family)
 		if err != nil {
-			r.close()
 			return fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
 		}
 		if !exists {
@@ -67,7 +74,6 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 		if len(rules) > 0 || len(p.insert) > 0 {
 			judged, err := r.judged(family)
 			if err != nil {
-				r.close()
 				return fmt.Errorf("cannot look for Neutron's chains: %w", err)
 			}
 			if judged {
@@ -75,7 +81,7 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 			}
 		}
 		changes += len(p.remove) + len(p.insert)
-		if err := write(conn, family, p); err != nil {
+		if err := write(r.changes, family, p); err != nil {
 			return err
 		}
 	}
@@ -83,7 +89,7 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 		return nil
 	}
 	crash.Before(crash.BindingRules)
-	err = conn.Flush()
+	err := r.changes.Flush()
 	crash.After(crash.BindingRules)
 	if err != nil {
 		return fmt.Errorf("cannot change chain %s: %w", dockerUser, err)
@@ -126,7 +132,7 @@ var errChanging = errors.New("the ruleset kept changing")
 
 // read returns the rules of DOCKER-USER, and whether there is such a chain.
 func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, err error) {
-	if err := r.open(); err != nil {
+	if err := r.conn.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return nil, false, err
 	}
 	_, err = r.ask(family, unix.NFT_MSG_GETCHAIN, 0, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME, dockerUser)
@@ -155,22 +161,27 @@ func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, 
 	return rules, true, nil
 }
 
-func (r *ruleset) open() error {
+func (r *ruleset) open() (err error) {
 	if r.conn == nil {
-		conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: r.netns})
-		if err != nil {
+		if r.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: r.netns}); err != nil {
 			return err
 		}
-		r.conn = conn
 	}
-	return r.conn.SetReadDeadline(time.Now().Add(answerTimeout))
+	if r.changes == nil {
+		r.changes, err = nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(r.netns))
+	}
+	return err
 }
 
-// close forgets a connection on which answers may still be under way.
+// close forgets the connections.
 func (r *ruleset) close() {
 	if r.conn != nil {
 		r.conn.Close()
 		r.conn = nil
+	}
+	if r.changes != nil {
+		_ = r.changes.CloseLasting() // nothing depends on it
+		r.changes = nil
 	}
 }
 

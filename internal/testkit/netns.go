@@ -5,6 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -124,4 +127,26 @@ func loopbackUp() error {
 	}
 	ifr.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+// NetfilterSockets returns the inodes of the namespace's sockets for netfilter,
+// in order.
+func (ns *NS) NetfilterSockets() []string {
+	ns.tb.Helper()
+	var table []byte
+	var err error
+	ns.Do(func() { table, err = os.ReadFile("/proc/thread-self/net/netlink") })
+	if err != nil {
+		ns.tb.Fatal(err)
+	}
+	const protocol, owner, inode = 1, 2, 9 // the columns
+	netfilter := strconv.Itoa(unix.NETLINK_NETFILTER)
+	var inodes []string
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > inode && f[protocol] == netfilter && f[owner] != "0" { // 0: the kernel's own
+			inodes = append(inodes, f[inode])
+		}
+	}
+	slices.Sort(inodes)
+	return inodes
 }
