@@ -12,9 +12,9 @@ import (
 // idle are the bridges that may have no ports, and stay for a moment. To remove
 // a bridge the kernel waits, with its lock on all interfaces held, until every
 // processor has let go of it; a start that comes right after its network's last
-// container has stopped waits behind that. It waits for the removal of the
-// link, too, so that the median of such starts is the same; the slowest in a
-// hundred take two thirds of the time (docs/benchmarks.md).
+// container has stopped waits behind that: without the moment the slowest in a
+// hundred such starts take half as long again (docs/benchmarks.md). The removal
+// of a link holds that lock for a millisecond only.
 type idle struct {
 	linger time.Duration // 0: none stays
 
