@@ -63,8 +63,8 @@ type Config struct {
 	// VIFPluggingTimeout is how long an attachment waits for that; 0: as long as its call may take.
 	VIFPluggingTimeout time.Duration
 	// PortPoolMax is how many ports are kept ready for each network at most; 0:
-	// none. PortPoolMin are kept of each that had a container lately, and
-	// PortPoolBatch made in one request at most.
+	// none. PortPoolMin are kept of each that had a container lately, beyond as
+	// many as were asked for, and PortPoolBatch made in one request at most.
 	PortPoolMax, PortPoolMin, PortPoolBatch int
 	// PortPoolCoolDown is how long an address rests before another container gets it.
 	PortPoolCoolDown time.Duration

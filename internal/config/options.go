@@ -202,7 +202,7 @@ func poolOptions() []Option {
 		field: func(c *Config) any { return &c.PortPoolMax }, check: numberFrom(0, maxCount),
 	}, {
 		Section: section, Name: "ports_pool_min", Value: "NUMBER", Default: "3",
-		Doc:   "How many ports are kept ready for each network that had a container lately, 0 to 1000. Beyond that it is as many as were asked for in the last 20 seconds.",
+		Doc:   "How many ports are kept ready for each network that had a container lately, beyond as many as were asked for in the last 20 seconds, 0 to 1000.",
 		field: func(c *Config) any { return &c.PortPoolMin }, check: numberFrom(0, maxCount),
 	}, {
 		Section: section, Name: "ports_pool_batch", Value: "NUMBER", Default: "10",

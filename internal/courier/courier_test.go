@@ -223,6 +223,9 @@ func TestWishedAddressJustReleased(t *testing.T) {
 	}
 }
 
+// special makes a port that nobody takes over: it has settings of its own.
+var special = courier.PortWish{SecurityGroups: []courier.Reference{}}
+
 // TestWishGoneBeforeTheRefusalArrives: Neutron refuses an address while its
 // last holder is there, and the holder is gone when the refusal arrives.
 func TestWishGoneBeforeTheRefusalArrives(t *testing.T) {
@@ -231,7 +234,10 @@ func TestWishGoneBeforeTheRefusalArrives(t *testing.T) {
 		cidr, wish string
 	}{{"10.73.0.0/24", "10.73.0.9"}, {"10.74.0.0/30", ""}} {
 		n := mustNetwork(t, e, "n"+spec.cidr, poolSpec{cidr: spec.cidr})
-		k := mustStart(t, e, n, "e1"+spec.cidr, "", spec.wish)
+		k, err := e.startWith(ctx, n, "e1"+spec.cidr, "", special, spec.wish)
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.breaker.mu.Lock()
 		w.breaker.hold = map[string]time.Duration{"delete port": 50 * time.Millisecond}
 		w.breaker.mull = map[string]time.Duration{"create port": 300 * time.Millisecond}
@@ -249,7 +255,10 @@ func TestWishedAddressLeavesSlowly(t *testing.T) {
 	const slow = 6 * time.Second
 	w, e, ctx := storyWorld(t)
 	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.76.0.0/24"})
-	k := mustStart(t, e, n, "e1", "", "10.76.0.9")
+	k, err := e.startWith(ctx, n, "e1", "", special, "10.76.0.9")
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.breaker.mu.Lock()
 	w.breaker.hold = map[string]time.Duration{"delete port": slow}
 	w.breaker.mu.Unlock()

@@ -70,8 +70,9 @@ func (c *Courier) demand(id EngineNetworkID, hit bool) {
 	}
 }
 
-// target is how many ports the pool is to have: as many as were asked for
-// lately, within the operator's limits and the network's room. Called with mu held.
+// target is how many ports the pool is to have, those that rest among them: the
+// minimum beyond what was asked for lately, which may all be resting, within the
+// operator's limits and the network's room. Called with mu held.
 func (p *portPool) target(o PortPool, room int, now time.Time) int {
 	p.took = slices.DeleteFunc(p.took, func(t time.Time) bool { return now.Sub(t) > demandWindow })
 	if now.Sub(p.last) > forgetAfter*o.Idle {
@@ -81,7 +82,7 @@ func (p *portPool) target(o PortPool, room int, now time.Time) int {
 	if now.Before(p.grow) {
 		most = min(most, p.limit)
 	}
-	return min(max(len(p.took), o.Min), most)
+	return min(len(p.took)+o.Min, most)
 }
 
 // room is how many ports of the network this host may keep ready: a part of its

@@ -15,7 +15,7 @@ import (
 // PortPool says how many ports are kept ready for each network. The zero value
 // keeps none.
 type PortPool struct {
-	Min      int           // kept of each network that had a container lately
+	Min      int           // kept of each network that had a container lately, beyond as many as it asked for
 	Max      int           // never more; 0: none
 	Batch    int           // made in one request at most
 	CoolDown time.Duration // how long an address rests before another container gets it
