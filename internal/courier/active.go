@@ -173,7 +173,9 @@ func (c *Courier) pluggingTime(ctx context.Context) (context.Context, context.Ca
 
 // setUp opens the link of an attachment, unless that is given up.
 func (c *Courier) setUp(ctx context.Context, a *attachment) error {
-	a.op.Lock()
+	if err := a.op.await(ctx); err != nil {
+		return err
+	}
 	defer a.op.Unlock()
 	rec := c.snapshot(a)
 	if !rec.Closed || rec.State != attached {

@@ -206,7 +206,10 @@ func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p pool
 		}
 	}
 	c.mu.Unlock()
-	a.op.Lock()
+	if err := a.op.await(ctx); err != nil {
+		c.discard(a)
+		return nil, err
+	}
 	defer a.op.Unlock()
 	if err := c.createPort(ctx, a, wish, r.MAC); err != nil {
 		c.abandon(a, &a.rec.Unanswered, err)

@@ -26,7 +26,10 @@ func (c *Courier) adoptPort(ctx context.Context, n *network, p poolRecord, r Add
 		return nil, err
 	}
 	a := c.newAttachment(n, port.FixedIPs)
-	a.op.Lock()
+	if err := a.op.await(ctx); err != nil {
+		c.discard(a)
+		return nil, err
+	}
 	defer a.op.Unlock()
 	c.mu.Lock()
 	a.rec.Port, a.rec.Origin, a.rec.Host = port.ID, adopted, port.Binding.Host

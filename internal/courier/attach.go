@@ -208,7 +208,7 @@ func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r Attac
 		return c.handOver(ctx, a, own)
 	}
 	if have.Linked { // a pooled port's, made for what it is to be no more
-		if err := c.eraseLinks(a); err != nil {
+		if err := c.eraseLinks(ctx, a); err != nil {
 			return err
 		}
 	}

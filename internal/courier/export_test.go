@@ -31,6 +31,30 @@ func (c *Courier) Doubtful() (n int) {
 	return n
 }
 
+// HoldTurns has all that is in the tables be at work on something, until release.
+func (c *Courier) HoldTurns() (release func()) {
+	var all []turn
+	c.mu.Lock()
+	for _, p := range c.pools {
+		all = append(all, p.op)
+	}
+	for _, n := range c.networks {
+		all = append(all, n.op)
+	}
+	for _, a := range c.attachments {
+		all = append(all, a.op)
+	}
+	c.mu.Unlock()
+	for _, t := range all {
+		t.Lock()
+	}
+	return func() {
+		for _, t := range all {
+			t.Unlock()
+		}
+	}
+}
+
 // HadPythonKuryr has an attachment be one that the Python Kuryr made.
 func (c *Courier) HadPythonKuryr(id EndpointID) {
 	c.mu.Lock()

@@ -38,7 +38,7 @@ func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest
 	defer a.op.Unlock()
 	err = c.save(ctx, noted, a)
 	if err == nil && !c.isFresh(a) {
-		err = c.eraseLinks(a)
+		err = c.eraseLinks(ctx, a)
 	}
 	if err != nil {
 		c.discard(a)
@@ -224,7 +224,7 @@ func (c *Courier) rested(ctx context.Context, a *attachment) error {
 // address has rested. What fails is given up: the removal does not.
 func (c *Courier) coolDown(a *attachment) {
 	err := c.whileIn(a, cooling, func() error {
-		if err := c.eraseLinks(a); err != nil {
+		if err := c.eraseLinks(c.stopped, a); err != nil {
 			return err
 		}
 		return c.save(c.stopped, noted, a)

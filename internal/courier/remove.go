@@ -166,7 +166,7 @@ func (c *Courier) tryRemoval(e entity) error {
 		if err := c.resolveAttachment(a); err != nil {
 			return err
 		}
-		if err := c.eraseLinks(a); err != nil {
+		if err := c.eraseLinks(c.stopped, a); err != nil {
 			return err
 		}
 	}
@@ -316,16 +316,16 @@ func (r attachmentRecord) holds(wish []FixedIP, mac MAC) bool {
 }
 
 // eraseLinks takes an attachment's link and binding away, once.
-func (c *Courier) eraseLinks(a *attachment) error {
+func (c *Courier) eraseLinks(ctx context.Context, a *attachment) error {
 	r := c.snapshot(a)
 	if !r.Linked || r.Port == "" {
 		return nil
 	}
-	if err := take(c.stopped, c.kernelSlots); err != nil {
+	if err := take(ctx, c.kernelSlots); err != nil {
 		return err
 	}
 	defer func() { <-c.kernelSlots }()
-	ctx, cancel := context.WithTimeout(c.stopped, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	p := c.plugOf(r)
 	if r.Inherited {

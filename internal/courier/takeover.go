@@ -26,7 +26,7 @@ func (c *Courier) takeOverPort(ctx context.Context, p poolRecord, r AddressReque
 	if there, err := c.stillThere(ctx, old); !there || err != nil {
 		return nil, err
 	}
-	if err := c.eraseLinks(old); err != nil {
+	if err := c.eraseLinks(ctx, old); err != nil {
 		return nil, err
 	}
 	a := c.renew(old, p)

@@ -362,6 +362,7 @@ type breaker struct {
 	hold   map[string]time.Duration // how long calls of a name wait before their effect
 	mull   map[string]time.Duration // and how long their answers take from there
 	refuse map[string]int           // how many calls of a name are answered with a conflict
+	stuck  *stuck                   // calls that never end; nil: none
 }
 
 func (b *breaker) arm(nth int, m breakage) {
@@ -371,7 +372,7 @@ func (b *breaker) arm(nth int, m breakage) {
 }
 
 func (b *breaker) open() { b.mu.Lock(); b.dead, b.kind = true, courier.Unavailable; b.mu.Unlock() }
-func (b *breaker) mend() { b.mu.Lock(); b.dead, b.nth = false, 0; b.mu.Unlock() }
+func (b *breaker) mend() { b.mu.Lock(); b.dead, b.nth, b.stuck = false, 0, nil; b.mu.Unlock() }
 
 func (b *breaker) broken() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.dead }
 
@@ -405,7 +406,7 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 		b.refuse[what]--
 	}
 	dead, late, by, after := b.dead || b.away && isNeutron(what), b.late, cmp.Or(b.by, 50*time.Millisecond), b.after
-	hold, mull := b.hold[what], b.mull[what]
+	hold, mull, stuck := b.hold[what], b.mull[what], b.stuck
 	if hit && b.stay {
 		b.dead = true
 	}
@@ -423,6 +424,12 @@ func (b *breaker) do(ctx context.Context, what string, f func() error) error {
 		return ctx.Err()
 	}
 	defer time.Sleep(mull)
+	if stuck != nil && stuck.calls(what) {
+		if err := stuck.wait(ctx, f); err != nil {
+			return err
+		}
+		return f()
+	}
 	switch {
 	case hit && late && isNeutron(what):
 		time.AfterFunc(by, func() { f() })
