@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,14 +20,17 @@ const held = 60 * time.Millisecond
 
 // counter counts the requests that reach a Neutron, by when they came.
 type counter struct {
-	mu   sync.Mutex
-	came []time.Time // guarded by mu
+	mu    sync.Mutex     // guards what follows
+	came  []time.Time    // since the last take
+	kinds map[string]int // since ever, by method and kind of resource
 }
 
 // see is what the proxy asks about each request.
-func (c *counter) see(testkit.Call) testkit.Fault {
+func (c *counter) see(r testkit.Call) testkit.Fault {
+	resource, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/v2.0/"), "/")
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.kinds[r.Method+" "+resource]++
 	c.came = append(c.came, time.Now())
 	return testkit.Fault{Delay: held}
 }
@@ -41,6 +47,18 @@ func (c *counter) take(then time.Time) (answered, all int) {
 	}
 	all, c.came = len(c.came), nil
 	return answered, all
+}
+
+func (c *counter) byKind() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.kinds)
+}
+
+func (c *counter) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.kinds)
 }
 
 // quiet waits until no request has come for a while.
@@ -84,7 +102,7 @@ func (b *bench) calls(ctx context.Context, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	c := &counter{}
+	c := &counter{kinds: map[string]int{}}
 	proxy.Watch(c.see)
 	return d.end(b.countCalls(ctx, d, c, n))
 }
@@ -104,7 +122,9 @@ func (b *bench) countCalls(ctx context.Context, d *daemon, c *counter, n int) er
 		if err != nil {
 			return err
 		}
-		if i > 0 { // the first had nothing ready
+		if i == 0 { // it had nothing ready
+			c.forget()
+		} else {
 			start, stop, all = append(start, counts[0]), append(stop, counts[1]), append(all, counts[2])
 		}
 	}
@@ -113,8 +133,11 @@ func (b *bench) countCalls(ctx context.Context, d *daemon, c *counter, n int) er
 		median("Neutron calls before a stop's answers", "calls", stop),
 		mean("Neutron calls for a container, in all", "calls", all),
 	} {
-		f.Better = less
-		b.add(f)
+		b.add(f.with(less))
+	}
+	kinds := c.byKind()
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		b.add(figure{Name: "  of these " + kind, Unit: "calls", N: n, P50: float64(kinds[kind]) / float64(n)})
 	}
 	if err := d.removeNetwork(ctx, net); err != nil {
 		return err

@@ -56,7 +56,7 @@ func (b *bench) docker(ctx context.Context, n int) error {
 	if err := d.end(err); err != nil {
 		return err
 	}
-	return b.calls(ctx, min(n, 50))
+	return b.calls(ctx, min(n/2, 100))
 }
 
 // oneByOne starts and stops n containers on one dual-stack network; warm: each

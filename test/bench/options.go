@@ -32,7 +32,7 @@ var short = map[string]string{"only": "docker,run,burst,traffic,scale", "n": "10
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.n, "n", 300, "containers started and stopped, and ports made, one after the other")
-	sizes := f.String("attachments", "0,500,1000,5000", "numbers of attachments for the memory and start-up figures")
+	sizes := f.String("attachments", "0,500,1000", "numbers of attachments for the memory and start-up figures")
 	f.IntVar(&o.nets, "networks", 1000, "networks of the full Neutron beside which calls are measured")
 	f.IntVar(&o.ports, "ports", 100_000, "ports on these")
 	f.IntVar(&o.rounds, "rounds", 15, "rounds of the comparisons of traffic")
