@@ -198,7 +198,6 @@ func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p pool
 	wish := []FixedIP{{Subnet: s, Address: r.Address}}
 	a := c.newAttachment(n, wish)
 	c.mu.Lock()
-	a.rec.Pooled = !r.Address.IsValid() && r.MAC.IsZero() // as any other: the next container may have it
 	for _, other := range n.rec.Subnets {
 		if FamilyOf(other.CIDR.Addr()) != FamilyOf(p.CIDR.Addr()) {
 			wish = append(wish, FixedIP{Subnet: other.ID})
@@ -216,6 +215,7 @@ func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p pool
 		return nil, err
 	}
 	c.mu.Lock()
+	a.rec.Pooled = !r.Address.IsValid() && r.MAC.IsZero() // as any other: the next container may have it
 	for i := range a.rec.Addresses {
 		if a.rec.Addresses[i].Subnet == s {
 			a.rec.Addresses[i].Pool = p.ID

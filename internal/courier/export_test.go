@@ -67,3 +67,6 @@ func (c *Courier) Identity() string { return c.identity }
 
 // LookAtKernelAt does now what Watch would do at the given time.
 func (c *Courier) LookAtKernelAt(now time.Time) { c.lookAtKernel(context.Background(), now) }
+
+// TendPoolsAt does now what whoever keeps port pools would do at the given time.
+func (c *Courier) TendPoolsAt(now time.Time) { c.tendPools(now) }

@@ -17,17 +17,19 @@ type portPool struct {
 	hits    int         // endpoints that got a pooled port
 	misses  int         // and those that did not
 	filling bool
-	not     time.Time // before this it is not filled: Neutron refused
-	limit   int       // what Neutron's refusal left of Max, until grow
+	batch   int           // how many are made at once: less where Neutron did not answer in time; 0: as many as may be
+	pause   time.Duration // after the last failure; doubled by the next
+	not     time.Time     // before this it is not filled: Neutron refused, or did not answer
+	limit   int           // what Neutron's refusal left of Max, until grow
 	grow    time.Time
 }
 
 // How far back demand is counted, and how long a refusal counts: a quota or a
-// subnet that is used up stays so until somebody acts.
+// subnet that is used up stays so until somebody acts. What fails is tried again
+// after fillRetry, doubled up to limitFor: each try makes work for the cloud.
 const (
 	demandWindow = 20 * time.Second
 	fillRetry    = 10 * time.Second
-	fillRefused  = time.Minute
 	limitFor     = 10 * time.Minute
 	forgetAfter  = 12 // times Idle
 )
@@ -178,7 +180,11 @@ func (c *Courier) tendPools(now time.Time) {
 		switch {
 		case len(have) < want && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
 			p.filling = true
-			c.background.Go(func() { c.fill(n, p, min(want-len(have), c.opt.PortPool.Batch)) })
+			k := min(want-len(have), c.opt.PortPool.Batch)
+			if p.batch > 0 {
+				k = min(k, p.batch)
+			}
+			c.background.Go(func() { c.fill(n, p, k) })
 		case len(have) > want && shrink:
 			surplus = append(surplus, leastRested(have, len(have)-want)...)
 		}
@@ -224,17 +230,9 @@ func (c *Courier) fill(n *network, p *portPool, k int) {
 	err := c.makePorts(n, k)
 	now := time.Now()
 	c.mu.Lock()
-	p.filling = false
-	switch KindOf(err) {
-	case Exhausted: // others may need what is left
+	p.filled(k, err, now)
+	if KindOf(err) == Exhausted && err != nil { // others may need what is left
 		p.limit, p.grow = c.poolSize(n.rec.ID)/2, now.Add(limitFor)
-		p.not = now.Add(fillRefused)
-	case Unavailable:
-		p.not = now.Add(fillRetry)
-	default:
-		if err != nil {
-			p.not = now.Add(fillRefused)
-		}
 	}
 	c.mu.Unlock()
 	if err != nil && !errors.Is(err, ErrAway) && c.stopped.Err() == nil {
@@ -244,6 +242,22 @@ func (c *Courier) fill(n *network, p *portPool, k int) {
 	case c.poolSoon <- struct{}{}: // there may be more to do
 	default:
 	}
+}
+
+// filled takes note of how the making of k ports ended. A cloud that is slow may
+// have time for fewer at once. Called with Courier.mu held.
+func (p *portPool) filled(k int, err error, now time.Time) {
+	p.filling = false
+	if err == nil {
+		p.pause, p.not = 0, time.Time{}
+		if p.batch > 0 {
+			p.batch = max(p.batch, 2*k)
+		}
+		return
+	}
+	p.batch = max(1, k/2)
+	p.pause = min(max(2*p.pause, fillRetry), limitFor)
+	p.not = now.Add(p.pause)
 }
 
 // makePorts makes k ports in one request, and makes each ready.

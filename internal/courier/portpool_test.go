@@ -443,3 +443,38 @@ func pooledStory(w *world) func(context.Context, *engine) error {
 		return failed
 	}
 }
+
+// A Neutron that has no time for many ports at once is asked for fewer, and then
+// for more again.
+func TestPoolOfASlowCloud(t *testing.T) {
+	w := newWorld(t)
+	w.change = func(o *courier.Options) {
+		o.PortPool = courier.PortPool{Min: 8, Max: 8, Batch: 8, CoolDown: time.Hour, Idle: time.Hour}
+	}
+	w.restart()
+	e, ctx := &engine{w: w}, t.Context()
+	n := mustNetwork(t, e, "slow", poolSpec{cidr: "10.67.0.0/24"})
+	w.breaker.mu.Lock()
+	w.breaker.refuse = map[string]int{"create ports": 1}
+	w.breaker.mu.Unlock()
+	k := mustStart(t, e, n, "one", "")
+	settled(t, func() string {
+		if w.breaker.calledFor("create ports") == 0 {
+			return "Neutron has not been asked"
+		}
+		return ""
+	})
+	time.Sleep(50 * time.Millisecond)
+	if got := w.breaker.calledFor("create ports"); got != 1 {
+		t.Errorf("Neutron was asked %d times at once after it had refused", got)
+	}
+	w.c.TendPoolsAt(time.Now().Add(11 * time.Second))
+	s := w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 4 })
+	if s.Ready > 4 && w.breaker.calledFor("create ports") < 3 {
+		t.Errorf("after a refusal of 8, as many were asked for again: %+v", s)
+	}
+	w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready == 8 })
+	e.stop(ctx, k)
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}
