@@ -277,19 +277,8 @@ func (c *Courier) dropPort(ctx context.Context, a *attachment) error {
 // Where frames would pass unfiltered before the port is ACTIVE it comes up with
 // Join: Docker creates the endpoints of one network one after the other.
 func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate) error {
-	rec := c.snapshot(a)
-	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
-		return c.explained(ctx, rec, err)
-	}
-	if err := c.advance(a, attaching); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	a.rec.Linked, a.rec.Python = true, c.opt.CompatTags
-	a.rec.Closed = c.Binder.FailsOpen(rec.Binding)
-	rec.Closed = a.rec.Closed
-	c.mu.Unlock()
-	if err := c.save(ctx, durable, a); err != nil {
+	rec, err := c.beginPlug(ctx, a)
+	if err != nil {
 		return err
 	}
 	var told sync.WaitGroup
@@ -302,7 +291,7 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate)
 			untold = c.tagPort(ctx, rec)
 		}
 	})
-	err := c.makeLink(ctx, rec)
+	err = c.makeLink(ctx, rec)
 	told.Wait()
 	if err == nil {
 		err = untold
@@ -314,6 +303,24 @@ func (c *Courier) plug(ctx context.Context, a *attachment, identity *PortUpdate)
 	a.rec.Told = rec.Endpoint
 	c.mu.Unlock()
 	return c.finish(ctx, a, attached)
+}
+
+// beginPlug writes down that a's link is about to be made, if its port can be
+// plugged here at all. Called with a.op held.
+func (c *Courier) beginPlug(ctx context.Context, a *attachment) (attachmentRecord, error) {
+	rec := c.snapshot(a)
+	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
+		return rec, c.explained(ctx, rec, err)
+	}
+	if err := c.advance(a, attaching); err != nil {
+		return rec, err
+	}
+	c.mu.Lock()
+	a.rec.Linked, a.rec.Python = true, c.opt.CompatTags
+	a.rec.Closed = c.Binder.FailsOpen(rec.Binding)
+	rec.Closed = a.rec.Closed
+	c.mu.Unlock()
+	return rec, c.save(ctx, durable, a)
 }
 
 func (c *Courier) makeLink(ctx context.Context, r attachmentRecord) error {

@@ -3,7 +3,6 @@ package courier
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -262,19 +261,8 @@ const readyTimeout = time.Minute
 func (c *Courier) makeReady(a *attachment) error {
 	ctx, cancel := context.WithTimeout(c.stopped, readyTimeout)
 	defer cancel()
-	rec := c.snapshot(a)
-	if err := c.Binder.Check(rec.Port, rec.Binding); err != nil {
-		return c.explained(ctx, rec, err)
-	}
-	if err := c.advance(a, attaching); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	a.rec.Linked, a.rec.Closed = true, c.Binder.FailsOpen(rec.Binding)
-	rec = a.rec
-	rec.Addresses = slices.Clone(rec.Addresses)
-	c.mu.Unlock()
-	if err := c.save(ctx, noted, a); err != nil {
+	rec, err := c.beginPlug(ctx, a)
+	if err != nil {
 		return err
 	}
 	if err := c.plugInTurn(ctx, rec); err != nil {
