@@ -95,6 +95,9 @@ func (o *ovsPlug) addPort(ctx context.Context, p courier.Plug) error {
 	}
 	if bridge.Userspace || p.Binding.VIFDetails["datapath_type"] == "netdev" {
 		err = o.links.ChecksumInSoftware(ctx, courier.ContainerEnd(p.Port))
+		if courier.KindOf(err) == courier.NotFound {
+			err = nil // it is in its container, and took that along: a lost port is made anew
+		}
 	}
 	if err == nil {
 		return nil

@@ -46,6 +46,23 @@ func (l *ovsLab) restart() {
 	l.binder = binding.New(l.links, binding.Options{Host: "node1", Switches: switches})
 }
 
+// TestLostRowOfARunningContainer: a row that somebody removed is made again
+// while the container's end of the link is in its sandbox, on a switch that wants
+// checksums of it.
+func TestLostRowOfARunningContainer(t *testing.T) {
+	l := newOVSLab(t)
+	p := ovsPlug(1, nil)
+	l.mustAttach(p)
+	sandbox := testkit.NewNS(t)
+	l.Run("ip", "link", "set", courier.ContainerEnd(p.Port), "netns", sandbox.Path(), "name", "eth0")
+	l.ovs.VSCtl("del-port", "br-int", p.HostEnd)
+	l.wantUnplugged(t, []courier.Plug{p}, p)
+	if err := l.binder.Bind(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	l.wantUnplugged(t, []courier.Plug{p})
+}
+
 // ovsPlug is port number i, bound as ML2/OVN does it; details are added.
 func ovsPlug(i int, details map[string]any) courier.Plug {
 	p := plugOf(network, i)
