@@ -93,7 +93,7 @@ func killAll(dir string) error {
 		if unseen++; len(pids) > 0 {
 			unseen = 0
 		}
-		if time.Now().After(deadline) {
+		if len(pids) > 0 && time.Now().After(deadline) {
 			return fmt.Errorf("processes %v of %s do not end", pids, dir)
 		}
 		for _, pid := range pids {

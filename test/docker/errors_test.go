@@ -3,12 +3,14 @@ package docker
 import (
 	"strings"
 	"testing"
+
+	"kuryr/internal/testkit"
 )
 
 // What can't be had is refused in one line that says what and why, and leaves
 // nothing behind.
 func TestRefusals(t *testing.T) {
-	h := newHost(t)
+	h := newSpecialHost(t, testkit.KuryrOptions{Config: testkit.NoPortPools})
 	n := h.network("net", "--subnet", "10.40.0.0/29", "--gateway", "10.40.0.1")
 	n.run("holder", "--ip", "10.40.0.4", "--mac-address", "02:40:00:00:00:04")
 

@@ -2,7 +2,10 @@
 
 package docker
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // With Neutron away containers start, and talk, as long as the pool lasts; it is
 // told of them when it is back.
@@ -16,6 +19,9 @@ func TestPortPoolOutlastsNeutron(t *testing.T) {
 	first.reaches(late.ip4())
 	late.reaches(first.ip4())
 	n.run("later").reaches(late.ip4())
+	for ready := n.pool().Ready; ready > 0; ready-- {
+		n.run(fmt.Sprint("one-of-", ready))
+	}
 	h.fails([]string{"cannot ", "Neutron"}, h.runArgs("latest", "--network", n.name)...)
 	h.docker("rm", "latest")
 	if err := server.Start(t.Context()); err != nil {

@@ -108,7 +108,7 @@ func TestPortOptions(t *testing.T) {
 
 // What can't be meant, or may not be asked for, is one line, and leaves nothing.
 func TestRefusedOptions(t *testing.T) {
-	h := newHost(t)
+	h := newSpecialHost(t, testkit.KuryrOptions{Config: testkit.NoPortPools})
 	a := h.prepared("networks", "network", fields{"name": "twin"})
 	b := h.prepared("networks", "network", fields{"name": "twin"})
 	h.network("net", "--subnet", "10.73.0.0/24")
