@@ -85,6 +85,11 @@ var crashOperations = []crashOperation{
 	{name: "port pool filled", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).poolFilled},
 	{name: "container start from a port pool", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).pooledStart},
 	{name: "container stop into a port pool", pools: true, lonely: true, lasts: 2 * time.Second, setUp: (*crashLab).pooledStop},
+	{name: "kuryr gc", at: crashOn("link", "bridge", "filter"), setUp: (*crashLab).gc},
+	{name: "kuryr gc on Open vSwitch", ovs: crashPlain, setUp: (*crashLab).gc},
+	{name: "kuryr reconcile", setUp: (*crashLab).reconcileBridge},
+	{name: "kuryr reconcile on Open vSwitch", ovs: crashPlain, setUp: (*crashLab).reconcileSwitch},
+	{name: "kuryr reconcile with a hybrid plug", ovs: crashHybrid, setUp: (*crashLab).reconcileSwitch},
 	{name: "kuryr start", setUp: (*crashLab).kuryrStart},
 	{name: "kuryr start in the middle of a network create", setUp: func(l *crashLab) crashTrial {
 		return l.recovery(crash.NeutronPostSubnet.After(), l.networkCreate(func() *crashNetwork {

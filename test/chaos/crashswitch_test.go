@@ -24,6 +24,7 @@ type crashSwitch struct {
 	ovs     *testkit.OVS
 	neutron *testkit.NeutronServer
 	proxy   *http.Server
+	hybrid  bool
 }
 
 const crashSwitchURL = "127.0.0.1:9797"
@@ -32,7 +33,7 @@ const crashSwitchURL = "127.0.0.1:9797"
 func (l *crashLab) newCrashSwitch(binary string, details crashObject, o *testkit.KuryrOptions) *crashSwitch {
 	l.t.Helper()
 	ctx := l.t.Context()
-	s := &crashSwitch{ovs: testkit.NewOVS(l.t, l.machine.Namespace(l.t))}
+	s := &crashSwitch{ovs: testkit.NewOVS(l.t, l.machine.Namespace(l.t)), hybrid: details["ovs_hybrid_plug"] == true}
 	s.ovs.AddBridge("br-int", "netdev")
 	var err error
 	if s.neutron, err = testkit.StartNeutron(ctx, l.machine, binary); err != nil {
