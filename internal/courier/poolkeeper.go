@@ -163,31 +163,7 @@ func (c *Courier) tendPools(now time.Time) {
 		}
 	}
 	for id, p := range c.portPools {
-		n := c.networks[id]
-		if n == nil || n.rec.State != ready {
-			delete(c.portPools, id)
-			continue
-		}
-		have, want := ports[id], p.target(c.opt.PortPool, n.rec.room(), now)
-		if want == 0 && len(have) == 0 && now.Sub(p.last) > c.opt.PortPool.Idle {
-			delete(c.portPools, id)
-			continue
-		}
-		if c.drained() {
-			want = 0
-		}
-		shrink := want == 0 || now.Sub(p.last) > c.opt.PortPool.Idle || now.Before(p.grow)
-		switch {
-		case len(have) < want && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
-			p.filling = true
-			k := min(want-len(have), c.opt.PortPool.Batch)
-			if p.batch > 0 {
-				k = min(k, p.batch)
-			}
-			c.background.Go(func() { c.fill(n, p, k) })
-		case len(have) > want && shrink:
-			surplus = append(surplus, leastRested(have, len(have)-want)...)
-		}
+		surplus = append(surplus, c.tendPool(id, p, ports[id], now)...)
 	}
 	for id, have := range ports {
 		if c.portPools[id] == nil { // its network goes, or nobody has asked for long
@@ -201,6 +177,50 @@ func (c *Courier) tendPools(now time.Time) {
 	if len(surplus) > 0 {
 		c.discard(surplus...)
 	}
+}
+
+// tendPool has ports made if there are too few, and returns those that are too
+// many. Called with mu held.
+func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, now time.Time) (surplus []entity) {
+	o, n := c.opt.PortPool, c.networks[id]
+	if n == nil || n.rec.State != ready {
+		delete(c.portPools, id)
+		return nil
+	}
+	want, idle := p.target(o, n.rec.room(), now), now.Sub(p.last) > o.Idle
+	if want == 0 && len(have) == 0 && idle {
+		delete(c.portPools, id)
+		return nil
+	}
+	if c.drained() {
+		want = 0
+	}
+	switch {
+	case o.short(have, want) && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
+		p.filling = true
+		k := min(want-len(have), o.Batch)
+		if p.batch > 0 {
+			k = min(k, p.batch)
+		}
+		c.background.Go(func() { c.fill(n, p, k) })
+	case len(have) > want && (want == 0 || idle || now.Before(p.grow)):
+		surplus = leastRested(have, len(have)-want)
+	}
+	return surplus
+}
+
+// short tells whether it is time to make ports: few are left to be had, or so
+// many are missing that they fill a request. Each request costs the cloud about
+// as much as ten ports do. Called with Courier.mu held.
+func (o PortPool) short(have []*attachment, want int) bool {
+	ready := 0
+	for _, a := range have {
+		if a.rec.State != cooling {
+			ready++
+		}
+	}
+	missing := want - len(have)
+	return missing > 0 && (ready < max(1, o.Min) || missing >= o.Batch)
 }
 
 // inPool tells whether the port is in a pool, or on its way into it.
