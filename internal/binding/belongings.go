@@ -100,8 +100,10 @@ func (b *Binder) Plugged(ctx context.Context) ([]courier.Plug, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = b.addPorts(ctx, &v); errors.Is(err, fs.ErrNotExist) {
-		err = nil // this host has no Open vSwitch
+	if b.switches != nil && b.switches.Exists() {
+		if err = b.addPorts(ctx, &v); errors.Is(err, fs.ErrNotExist) {
+			err = nil // Open vSwitch was stopped just now
+		}
 	}
 	all := v.switchPorts()
 	all = append(all, v.hybridBridges()...)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -123,6 +124,13 @@ func (c *Client) session(ctx context.Context) (*session, error) {
 	s, err := c.dial(ctx)
 	c.now = s
 	return s, err
+}
+
+// Exists reports whether there is a socket at all: a host without Open vSwitch
+// has none, and need not be waited for.
+func (c *Client) Exists() bool {
+	_, err := os.Stat(c.path)
+	return err == nil
 }
 
 // dial connects, and tries again until the context ends.
