@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: help build test test-openstack test-openstack-all chaos demo bench bench-check lint fuzz clean packages
+.PHONY: help build test test-openstack test-openstack-all chaos chaos-openstack demo bench bench-check lint fuzz clean packages
 .PHONY: openstack-packages openstack-up openstack-status openstack-down
 .DEFAULT_GOAL := help
 
@@ -61,3 +61,6 @@ test-openstack: packages openstack-up ## bring the lab up, test on it, take it d
 
 test-openstack-all: ## the same on every mechanism (root)
 	for m in ovn ovs ovs-hybrid linuxbridge; do $(MAKE) test-openstack MECHANISM=$$m || exit; done
+
+chaos-openstack: packages openstack-up ## bring the lab up, kill Kuryr at its crash points on it, take it down (root)
+	go run ./test/layers chaos-openstack; code=$$?; go run ./test/openstack/lab down && exit $$code

@@ -71,13 +71,13 @@ func (l *crashLab) litter(ctx context.Context, n int, tenant string) error {
 	tap, peer := "tap"+port[:11], "t_c"+port[:11]
 	err = l.engine.ip(ctx, []string{"link", "add", tap, "type", "veth", "peer", "name", peer},
 		[]string{"link", "set", tap, "alias", self + id(3)})
-	if err != nil || l.ovs == nil {
+	if err != nil || l.vsctl == nil {
 		return err
 	}
 	// As the row of a container's, but for whose it is.
-	like := l.ovs.ovs.VSCtl("get", "Interface", "tap"+alice.ID[:11], "external_ids")
+	like := l.vsctl("get", "Interface", "tap"+alice.ID[:11], "external_ids")
 	like = strings.NewReplacer(alice.ID, port, alice.Description, self+id(3)).Replace(strings.TrimSpace(like))
-	l.ovs.ovs.VSCtl("add-port", "br-int", tap, "--", "set", "Interface", tap, "external_ids="+like)
+	l.vsctl("add-port", "br-int", tap, "--", "set", "Interface", tap, "external_ids="+like)
 	return nil
 }
 
@@ -104,11 +104,13 @@ func (l *crashLab) reconcile(carol *crashContainer, broken func(context.Context,
 	carol.network = &crashNetwork{pools: []crashPool{{wish: l.cidr()}}}
 	err := l.engine.createNetwork(ctx, carol.network)
 	if err == nil {
+		l.staying(carol.network)
 		err = l.engine.start(ctx, carol)
 	}
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.staying(carol.network, carol)
 	port, err := l.portOf(ctx, carol)
 	if err != nil {
 		l.t.Fatal(err)
@@ -177,17 +179,17 @@ func (l *crashLab) reconcileBridge() crashTrial {
 func (l *crashLab) reconcileSwitch() crashTrial {
 	return l.reconcile(l.carol(nil),
 		func(_ context.Context, p testkit.Port) error {
-			l.ovs.ovs.VSCtl("del-port", crashPort(l, p))
+			l.vsctl("del-port", crashPort(l, p))
 			return nil
 		},
 		func(_ context.Context, p testkit.Port) (bool, error) {
-			return slices.Contains(l.ovs.ports(), "ovs port "+crashPort(l, p)), nil
+			return slices.Contains(l.switchPorts(), "ovs port "+crashPort(l, p)), nil
 		})
 }
 
 // crashPort is the name of a container's port of Open vSwitch.
 func crashPort(l *crashLab, p testkit.Port) string {
-	if l.ovs.hybrid {
+	if l.ovs != nil && l.ovs.hybrid {
 		return "qvo" + p.ID[:11]
 	}
 	return "tap" + p.ID[:11]

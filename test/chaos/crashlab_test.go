@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -15,24 +14,6 @@ import (
 	"kuryr/internal/testkit"
 )
 
-const (
-	// crashWait bounds one operation with its crash and what follows at once.
-	crashWait = 60 * time.Second
-	// crashQuiet is how long Kuryr has to pass no point to be taken for idle:
-	// nothing that is to follow waits for longer, but for what lingers or expires.
-	crashQuiet = 50 * time.Millisecond
-	// crashQuieter is the same where a point is waited for that was passed before.
-	crashQuieter = 500 * time.Millisecond
-	// crashMoment is how long a check waits before what is left counts as left to
-	// time: most of what a crash leaves goes within milliseconds of the start.
-	crashMoment = 400 * time.Millisecond
-	// crashSoon is how long what must be there may be missing after a start.
-	crashSoon = 10 * time.Second
-	// crashPromise is Kuryr's: so long after everything is back nothing is left.
-	// Some more for a busy machine.
-	crashPromise = 60*time.Second + 15*time.Second
-)
-
 // crashLab is a machine with a Kuryr that can be told where to die, an engine's
 // side of the protocol, and two containers that talk all the time.
 type crashLab struct {
@@ -42,12 +23,16 @@ type crashLab struct {
 	crashes testkit.Crashes
 	engine  *crashEngine
 
-	started   time.Time    // of Kuryr, last
-	ovs       *crashSwitch // nil: ports are on Linux bridges
+	started   time.Time                   // of Kuryr, last
+	ovs       *crashSwitch                // of the lab's own; nil: there is none
+	vsctl     func(args ...string) string // speaks to the host's Open vSwitch; nil: ports are on Linux bridges
 	bystander *crashBystander
-	networks  int                  // that have a CIDR of their own
-	lasts     time.Duration        // how long Kuryr may be idle in the middle of the operation
-	late      map[string]crashDebt // what a crash left to time, by its line of an inventory
+	networks  int                           // that have a CIDR of their own
+	exposes   int                           // the first port that its containers expose
+	lasts     time.Duration                 // how long Kuryr may be idle in the middle of the operation
+	late      map[string]crashDebt          // what a crash left to time, by its line of an inventory
+	stays     []func(context.Context) error // each removes something that all trials needed
+	tenant    []string                      // what was there before Kuryr, as paths of Neutron's API
 }
 
 // crashDebt is what may be there for a while.
@@ -59,37 +44,30 @@ type crashDebt struct {
 // newCrashLab makes one; it is taken down with the test.
 func newCrashLab(t *testing.T, binary string, op crashOperation) *crashLab {
 	t.Helper()
-	m, err := testkit.NewMachine(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newCrashMachine(t)
 	dir := m.Path("crash")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l := &crashLab{t: t, machine: m, crashes: testkit.NewCrashes(dir), late: map[string]crashDebt{}, lasts: crashQuieter}
+	l := &crashLab{t: t, machine: m, crashes: testkit.NewCrashes(dir), late: map[string]crashDebt{}, lasts: crashQuieter, exposes: 1000}
 	if op.lasts > 0 {
 		l.lasts = op.lasts
 	}
 	t.Cleanup(l.close)
-	// dockerd's chain, without dockerd.
-	for _, tool := range []string{"iptables", "ip6tables"} {
-		l.run(tool, "-N", "DOCKER-USER")
-	}
+	l.dockersChains()
 	config := op.config + testkit.NoPortPools
 	if op.pools {
 		config = op.config + crashPools
 	}
 	o := testkit.KuryrOptions{Config: config, Env: []string{l.crashes.Env()}}
-	if op.ovs != nil {
-		l.ovs = l.newCrashSwitch(binary, op.ovs, &o)
-	}
-	l.kuryr, err = testkit.StartKuryr(t.Context(), m, binary, o)
-	if err != nil {
+	l.settleOn(binary, op, &o)
+	var err error
+	if l.kuryr, err = testkit.StartKuryr(t.Context(), m, binary, o); err != nil {
 		t.Fatal(err)
 	}
 	l.started = time.Now()
 	l.engine = &crashEngine{machine: m, plugin: testkit.NewPlugin(l.kuryr.PluginSocket()), revive: l.revive, odd: t.Errorf}
+	l.promiseToLeave()
 	return l
 }
 
@@ -209,7 +187,7 @@ func (l *crashLab) settle(ctx context.Context, quiet time.Duration) (passed []cr
 			last = time.Now()
 		}
 		passed = now
-		if time.Since(last) > quiet {
+		if time.Since(last) > quiet && (time.Since(last) > crashAnswer || !inTheMiddle(passed)) {
 			s, err := l.kuryr.Status(ctx)
 			if err == nil && s.Courier.Pending == 0 {
 				return passed, nil
@@ -218,6 +196,25 @@ func (l *crashLab) settle(ctx context.Context, quiet time.Duration) (passed []cr
 		time.Sleep(5 * time.Millisecond)
 	}
 	return passed, ctx.Err()
+}
+
+// inTheMiddle tells whether an effect has begun and not ended, that is, whether
+// Kuryr waits for an answer.
+func inTheMiddle(passed []crash.Point) bool {
+	open := map[crash.Effect]int{}
+	for _, p := range passed {
+		if p == p.Effect().Before() {
+			open[p.Effect()]++
+		} else {
+			open[p.Effect()]--
+		}
+	}
+	for _, n := range open {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // left is what an inventory has beside, or lacks of, another, but for what is known.
@@ -283,134 +280,13 @@ func (l *crashLab) collect(before testkit.Inventory) {
 	}
 }
 
-// crashBystander is two containers on a network of their own that ping each
-// other for as long as the lab is there.
-type crashBystander struct {
-	network crashNetwork
-	a, b    crashContainer
-	ports   map[string]string // their status by ID
-	silent  chan string
-	delays  []string // packets that were not answered at once, by trial
-	stop    func() error
-}
-
-// bystand starts the bystanders.
-func (l *crashLab) bystand(ctx context.Context) {
-	l.t.Helper()
-	b := &crashBystander{network: crashNetwork{pools: []crashPool{{wish: "10.250.0.0/24"}}}, silent: make(chan string, 1000)}
-	if err := l.engine.createNetwork(ctx, &b.network); err != nil {
-		l.t.Fatal(err)
+// staying has something removed with the lab that its trials leave alone: a
+// container of a network, or the network itself.
+func (l *crashLab) staying(n *crashNetwork, of ...*crashContainer) {
+	if len(of) == 0 {
+		l.stays = append(l.stays, func(ctx context.Context) error { return l.engine.removeNetwork(ctx, n) })
 	}
-	b.a = crashContainer{network: &b.network, sandbox: l.sandbox("alice"), ifname: "eth0"}
-	b.b = crashContainer{network: &b.network, sandbox: l.sandbox("bob"), ifname: "eth0"}
-	for _, c := range []*crashContainer{&b.a, &b.b} {
-		if err := l.engine.start(ctx, c); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	target, _, _ := strings.Cut(b.b.addresses[0], "/")
-	for deadline := time.Now().Add(crashSoon); ; {
-		if _, err := l.machine.Output(ctx, "ip", "netns", "exec", b.a.sandbox, "ping", "-c", "1", "-W", "1", target); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			l.t.Fatal(err)
-		}
-	}
-	if _, err := l.settle(ctx, crashQuieter); err != nil {
-		l.t.Fatal(err)
-	}
-	b.ports = map[string]string{}
-	for _, p := range l.ports(ctx) {
-		b.ports[p.ID] = p.Status
-		if l.ovs == nil && p.Status != "ACTIVE" {
-			l.t.Errorf("a running container's port is %s", p.Status)
-		}
-	}
-	// -O tells of each packet that was not answered before the next one: lost,
-	// as the sum will say, or late on a busy machine.
-	cmd := l.machine.Command(context.Background(), "ip", "netns", "exec", b.a.sandbox, "ping", "-O", "-i", "0.2", target)
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	go func() {
-		for s := bufio.NewScanner(out); s.Scan(); {
-			if strings.Contains(s.Text(), "no answer") || strings.Contains(s.Text(), "packet loss") {
-				b.silent <- s.Text()
-			}
-		}
-		close(b.silent)
-	}()
-	b.stop = func() error {
-		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			return err
-		}
-		return cmd.Wait()
-	}
-	l.bystander = b
-}
-
-func (l *crashLab) ports(ctx context.Context) []testkit.Port {
-	l.t.Helper()
-	ports, err := l.kuryr.Neutron.Ports(ctx, "")
-	if err != nil {
-		l.t.Error(err)
-	}
-	return ports
-}
-
-// undisturbed sees that the bystanders have lost nothing.
-func (l *crashLab) undisturbed(ctx context.Context, trial string) {
-	l.t.Helper()
-	if l.bystander == nil {
-		return
-	}
-	for quiet := false; !quiet; {
-		select {
-		case line := <-l.bystander.silent:
-			l.bystander.delays = append(l.bystander.delays, trial+": "+line)
-		default:
-			quiet = true
-		}
-	}
-	for deadline := time.Now().Add(crashSoon); ; time.Sleep(25 * time.Millisecond) {
-		same := 0
-		for _, p := range l.ports(ctx) {
-			if status, theirs := l.bystander.ports[p.ID]; theirs && status == p.Status {
-				same++
-			}
-		}
-		if same == len(l.bystander.ports) {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Errorf("%s: %d of the %d ports of running containers have the status that they had", trial, same, len(l.bystander.ports))
-			return
-		}
-	}
-}
-
-// dismiss ends the bystanders, and tells how many packets they sent, none of
-// which may be lost.
-func (l *crashLab) dismiss() {
-	l.t.Helper()
-	if l.bystander == nil {
-		return
-	}
-	if err := l.bystander.stop(); err != nil {
-		l.t.Errorf("the bystanders' ping: %v", err)
-	}
-	for line := range l.bystander.silent {
-		if !strings.Contains(line, "packet loss") {
-			continue
-		}
-		if !strings.Contains(line, " 0% packet loss") {
-			l.t.Errorf("between two running containers: %s; %q", line, l.bystander.delays)
-			continue
-		}
-		l.t.Logf("between two running containers: %s", line)
+	for _, c := range of {
+		l.stays = append(l.stays, func(ctx context.Context) error { return l.engine.stop(ctx, c) })
 	}
 }

@@ -6,106 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"kuryr/internal/crash"
 )
-
-// crashNever are effects that no operation here has, and why.
-var crashNever = map[crash.Effect]string{
-	crash.NeutronPostForwarding:   "the embedded Neutron has no floating IPs",
-	crash.NeutronDeleteForwarding: "the embedded Neutron has no floating IPs",
-	crash.BindingProgram:          "the embedded Neutron binds no vif_type that an executable is for; internal/binding's tests run one",
-	crash.BridgeRelease:           "a link is deleted before it would be unplugged; this is for one that somebody put back",
-}
-
-var crashOperations = []crashOperation{
-	{name: "network create", setUp: func(l *crashLab) crashTrial {
-		return l.networkCreate(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}}} })
-	}},
-	{name: "network create of two families", setUp: func(l *crashLab) crashTrial {
-		return l.networkCreate(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}} })
-	}},
-	{name: "network rm", setUp: func(l *crashLab) crashTrial {
-		return l.networkRemove(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}} })
-	}},
-	{name: "container start", setUp: func(l *crashLab) crashTrial {
-		return l.alone(l.containerStart)
-	}},
-	{name: "container stop", setUp: func(l *crashLab) crashTrial {
-		return l.alone(l.containerStop)
-	}},
-	{name: "stop of several containers", at: crashOn("gather", "delete group"), setUp: (*crashLab).severalStop},
-	{name: "network connect", setUp: func(l *crashLab) crashTrial {
-		return l.containerStart(l.carol(&l.bystander.network))
-	}},
-	{name: "network disconnect", setUp: func(l *crashLab) crashTrial {
-		return l.containerStop(l.carol(&l.bystander.network))
-	}},
-	{name: "container restart", setUp: func(l *crashLab) crashTrial {
-		return l.containerRestart(l.carol(&l.bystander.network))
-	}},
-	{name: "network rm right after its container", setUp: (*crashLab).networkRemoveAfter},
-	{name: "bridge without ports", lasts: 7 * time.Second, at: crashOn("bridge delete", "binding"), setUp: (*crashLab).idleBridge},
-	{name: "start of a container that exposes ports", lasts: time.Second, setUp: func(l *crashLab) crashTrial {
-		return l.exposing(l.containerStart)
-	}},
-	{name: "stop of a container that exposes ports", lasts: 4 * time.Second, at: crashOn("security-group", "PUT ports"), setUp: func(l *crashLab) crashTrial {
-		return l.exposing(l.containerStop)
-	}},
-	{name: "network create and rm on an existing network", setUp: (*crashLab).adoptedNetwork},
-	{name: "network create and rm on a common network", setUp: (*crashLab).commonNetwork},
-	{name: "start and stop with an existing port", at: crashButOn("bridge", "binding"), setUp: (*crashLab).adoptedPort},
-	{name: "network create with tags", config: compatConfig, setUp: func(l *crashLab) crashTrial {
-		return l.networkCreate(func() *crashNetwork { return &crashNetwork{pools: []crashPool{{wish: l.cidr()}}} })
-	}},
-	{name: "container start with tags", config: compatConfig, at: crashOn("tags"), setUp: func(l *crashLab) crashTrial {
-		return l.containerStart(l.carol(&l.bystander.network))
-	}},
-	{name: "stop of what the Python Kuryr started", config: compatConfig, at: crashOn("adopt", "tags", "DELETE", "bridge delete"), setUp: (*crashLab).inherited},
-	{name: "start over a link that is there", at: crashOn("link"), setUp: (*crashLab).linkThere},
-	{name: "container start beside iptables-legacy", at: crashOn("binding"), setUp: (*crashLab).legacyStart},
-	{name: "stop of the only container", lonely: true, lasts: 7 * time.Second, at: crashOn("filter remove"), setUp: func(l *crashLab) crashTrial {
-		return l.alone(l.containerStop)
-	}},
-	{name: "stop beside the linuxbridge agent", lonely: true, lasts: 7 * time.Second, at: crashOn("hand over"), setUp: (*crashLab).agentStop},
-	{name: "network create and rm with tags on an existing network", config: compatConfig, at: crashOn("tags"), setUp: (*crashLab).adoptedNetwork},
-	{name: "container start on Open vSwitch", ovs: crashPlain, at: crashOn("link", "ovsdb"), setUp: func(l *crashLab) crashTrial {
-		return l.containerStart(l.carol(&l.bystander.network))
-	}},
-	{name: "container stop on Open vSwitch", ovs: crashPlain, setUp: func(l *crashLab) crashTrial {
-		return l.containerStop(l.carol(&l.bystander.network))
-	}},
-	{name: "container start with a hybrid plug", ovs: crashHybrid, at: crashOn("link", "ovsdb", "binding"), setUp: func(l *crashLab) crashTrial {
-		return l.containerStart(l.carol(&l.bystander.network))
-	}},
-	{name: "container stop with a hybrid plug", ovs: crashHybrid, setUp: func(l *crashLab) crashTrial {
-		return l.containerStop(l.carol(&l.bystander.network))
-	}},
-	{name: "port pool filled", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).poolFilled},
-	{name: "container start from a port pool", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).pooledStart},
-	{name: "container stop into a port pool", pools: true, lonely: true, lasts: 2 * time.Second, setUp: (*crashLab).pooledStop},
-	{name: "kuryr gc", at: crashOn("link", "bridge", "filter"), setUp: (*crashLab).gc},
-	{name: "kuryr gc on Open vSwitch", ovs: crashPlain, setUp: (*crashLab).gc},
-	{name: "kuryr reconcile", setUp: (*crashLab).reconcileBridge},
-	{name: "kuryr reconcile on Open vSwitch", ovs: crashPlain, setUp: (*crashLab).reconcileSwitch},
-	{name: "kuryr reconcile with a hybrid plug", ovs: crashHybrid, setUp: (*crashLab).reconcileSwitch},
-	{name: "kuryr start", setUp: (*crashLab).kuryrStart},
-	{name: "kuryr start in the middle of a network create", setUp: func(l *crashLab) crashTrial {
-		return l.recovery(crash.NeutronPostSubnet.After(), l.networkCreate(func() *crashNetwork {
-			return &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}}
-		}))
-	}},
-	{name: "kuryr start in the middle of a container start", setUp: func(l *crashLab) crashTrial {
-		return l.recovery(crash.BridgeEnslave.After(), l.containerStart(l.carol(&l.bystander.network)))
-	}},
-	{name: "kuryr start in the middle of a container stop", setUp: func(l *crashLab) crashTrial {
-		return l.recovery(crash.LinkDelete.Before(), l.containerStop(l.carol(&l.bystander.network)))
-	}},
-	{name: "kuryr start after a torn write", at: crashOn("journal"), setUp: (*crashLab).tornWrite},
-	{name: "journal compaction", at: crashOn("journal allocate", "journal new", "journal rename", "journal directory"), setUp: (*crashLab).compaction},
-	{name: "kuryr start without a journal", at: crashOn("journal"), setUp: (*crashLab).firstStart},
-}
 
 // What Neutron says of ports on Open vSwitch.
 var (
@@ -274,7 +177,7 @@ func (l *crashLab) containerRestart(c *crashContainer) crashTrial {
 // exposes, since their security group stays a while for the next one.
 func (l *crashLab) exposing(of func(*crashContainer) crashTrial) crashTrial {
 	c := l.carol(&l.bystander.network)
-	inner, port := of(c), 1000
+	inner, port := of(c), l.exposes
 	t := inner
 	t.prepare = func(ctx context.Context) error {
 		port++

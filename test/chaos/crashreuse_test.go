@@ -22,6 +22,7 @@ func (l *crashLab) existing(path, kind string, f crashObject) string {
 	if err := l.kuryr.Neutron.Post(l.t.Context(), path, crashObject{kind: f}, &answer); err != nil {
 		l.t.Fatal(err)
 	}
+	l.tenant = append(l.tenant, path+"/"+answer[kind].ID)
 	return answer[kind].ID
 }
 
@@ -41,13 +42,12 @@ func (l *crashLab) createAndRemove(make func() *crashNetwork) crashTrial {
 // to time is waited for.
 func (l *crashLab) adoptedNetwork() crashTrial {
 	id := l.existing("networks", "network", crashObject{"name": "tenant"})
-	const subnets = 150
-	for i := range subnets {
+	for i := range crashSpare {
 		l.existing("subnets", "subnet", crashObject{"network_id": id, "ip_version": 4, "cidr": fmt.Sprintf("10.200.%d.0/24", i)})
 	}
 	next := -1
 	return l.createAndRemove(func() *crashNetwork {
-		next = (next + 1) % subnets
+		next = (next + 1) % crashSpare
 		return &crashNetwork{options: crashObject{"neutron.net.uuid": id}, pools: []crashPool{{wish: fmt.Sprintf("10.200.%d.0/24", next)}, {wish: l.cidr6()}}}
 	})
 }
@@ -59,6 +59,7 @@ func (l *crashLab) commonNetwork() crashTrial {
 	if err := l.engine.createNetwork(l.t.Context(), first); err != nil {
 		l.t.Fatal(err)
 	}
+	l.staying(first)
 	return l.createAndRemove(func() *crashNetwork {
 		return &crashNetwork{options: options, pools: []crashPool{{wish: l.cidr()}}}
 	})
@@ -70,7 +71,7 @@ func (l *crashLab) commonNetwork() crashTrial {
 func (l *crashLab) adoptedPort() crashTrial {
 	id := l.existing("networks", "network", crashObject{"name": "tenant"})
 	subnet := l.existing("subnets", "subnet", crashObject{"network_id": id, "ip_version": 4, "cidr": "10.200.0.0/24", "name": "tenant-4"})
-	for i := range 200 {
+	for i := range crashSpare {
 		l.existing("ports", "port", crashObject{"network_id": id, "name": "mine",
 			"fixed_ips": []crashObject{{"subnet_id": subnet, "ip_address": fmt.Sprintf("10.200.0.%d", 10+i)}}})
 	}
@@ -78,11 +79,12 @@ func (l *crashLab) adoptedPort() crashTrial {
 	if err := l.engine.createNetwork(l.t.Context(), n); err != nil {
 		l.t.Fatal(err)
 	}
-	c, next := l.carol(n), 10
+	l.staying(n)
+	c, next := l.carol(n), -1
 	return crashTrial{
 		prepare: func(context.Context) error {
-			c.address = fmt.Sprintf("10.200.0.%d", next)
-			next++
+			next = (next + 1) % crashSpare
+			c.address = fmt.Sprintf("10.200.0.%d", 10+next)
 			return nil
 		},
 		do: func(ctx context.Context) error {

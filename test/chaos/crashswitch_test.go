@@ -55,10 +55,10 @@ func (l *crashLab) newCrashSwitch(binary string, details crashObject, o *testkit
 
 func (s *crashSwitch) close() error { return errors.Join(s.proxy.Close(), s.neutron.Stop()) }
 
-// ports lists those of the integration bridge.
-func (s *crashSwitch) ports() testkit.Inventory {
+// switchPorts lists those of the integration bridge.
+func (l *crashLab) switchPorts() testkit.Inventory {
 	var lines testkit.Inventory
-	for _, name := range strings.Fields(s.ovs.VSCtl("list-ports", "br-int")) {
+	for _, name := range strings.Fields(l.vsctl("list-ports", "br-int")) {
 		lines = append(lines, "ovs port "+name)
 	}
 	return lines
@@ -101,11 +101,12 @@ func rebindIn(v any, details crashObject) {
 	}
 }
 
-// take is the inventory of the machine, with the ports of its Open vSwitch.
+// take is the inventory of the machine, with the ports of its Open vSwitch,
+// which testkit knows of where it is a cloud's.
 func (l *crashLab) take(ctx context.Context) (testkit.Inventory, error) {
 	all, err := l.kuryr.Take(ctx)
 	if l.ovs != nil {
-		all = append(all, l.ovs.ports()...)
+		all = append(all, l.switchPorts()...)
 		slices.Sort(all)
 	}
 	return all, err

@@ -20,7 +20,7 @@ import (
 func TestCloudRefusals(t *testing.T) {
 	o := newOperator(t)
 	elsewhere := o.tenant("elsewhere", "10.84.0.0/24", "fd84::/64")
-	h := newQuietSpecialHost(t, testkit.KuryrOptions{Config: testkit.NoPortPools})
+	h := newQuietHost(t)
 	n := h.network("net", "--subnet", "10.85.0.0/24")
 	existing := h.network("existing", elsewhere.flags...)
 	lost := h.network("lost", "--subnet", "10.86.0.0/24")
@@ -152,7 +152,7 @@ func account(a cloud.Account) string {
 func (h *host) refusesToStart(want []string, config string) {
 	h.t.Helper()
 	path := h.machine.Path("refused.conf")
-	config = "[DEFAULT]\nhost = " + h.kuryr.Host + "\n" + cloudOf(openLab(), h.kuryr.Host, h.machine).Config + config
+	config = "[DEFAULT]\nhost = " + h.kuryr.Host + "\n" + openLab().Southbound(h.kuryr.Host, h.machine, token()).Config + config
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		h.t.Fatal(err)
 	}

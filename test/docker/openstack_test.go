@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -139,13 +138,13 @@ func (f *machines) start(ctx context.Context, name string, o testkit.KuryrOption
 		return nil, err
 	}
 	lab := openLab()
-	m, err := testkit.GuestMachine(ctx, cloud.Namespace(name), filepath.Join(lab.Dir, name, "test"))
+	m, err := lab.Guest(ctx, name)
 	if err != nil {
 		back()
 		return nil, err
 	}
 	o.Name = "kuryr-" + name
-	o.Cloud = cloudOf(lab, name, m)
+	o.Cloud = lab.Southbound(name, m, token())
 	if err := ensureDefaultPools(ctx, o.Cloud.Neutron); err != nil {
 		back()
 		return nil, err
@@ -176,23 +175,6 @@ var token = sync.OnceValue(func() string {
 	}
 	return c.Token()
 })
-
-// cloudOf is the lab as the Kuryr of a compute host needs it.
-func cloudOf(lab *cloud.Lab, name string, m *testkit.Machine) *testkit.Cloud {
-	c := &testkit.Cloud{
-		Host:        name,
-		BridgeAgent: lab.Mechanism == cloud.LinuxBridge,
-		Neutron:     testkit.NewCloudNeutron(m, cloud.NetworkURL, token()),
-		Config: fmt.Sprintf("[neutron]\nauth_type = password\nauth_url = %s\nusername = %s\npassword = %s\nproject_name = %s\n"+
-			"user_domain_name = Default\nproject_domain_name = Default\nregion_name = %s\n",
-			cloud.AuthURL, cloud.Kuryr.User, cloud.Kuryr.Password, cloud.Kuryr.Project, cloud.Region),
-	}
-	if lab.Mechanism.UsesOVS() {
-		c.OVSDB = lab.OVSDB(name)
-		c.Config += "[ovs]\novsdb_connection = " + c.OVSDB + "\n"
-	}
-	return c
-}
 
 // poolsMade guards ensureDefaultPools: hosts start beside each other.
 var poolsMade sync.Mutex

@@ -9,6 +9,7 @@
 //	e2e         the suites under test/, with a real Docker engine (root)
 //	chaos       test/chaos: kills, faults and bad input (root); ROUNDS and SEED of the environment are for it
 //	openstack   those under test/openstack/, and test/docker once more, on the lab, which must be up (root)
+//	chaos-openstack  the crash points of test/chaos on the lab (root)
 //
 // A skipped test, and a layer in which nothing ran, count as failures: what
 // was not run is not known to work.
@@ -59,6 +60,8 @@ var layers = map[string]func(context.Context) (result, error){
 	"e2e":       suites,
 	"chaos":     chaos,
 	"openstack": openstack,
+
+	"chaos-openstack": chaosOpenstack,
 }
 
 var fuzzTime = flag.Duration("fuzztime", 3*time.Second, "how long the layer fuzz tries each target")
