@@ -151,6 +151,18 @@ func (b *Binder) Unbind(ctx context.Context, p courier.Plug) error {
 	return how.unbind(ctx, p)
 }
 
+// Anonymous implements courier.Namer. An executable is told at its start what
+// the port is for.
+func (b *Binder) Anonymous(how courier.Binding) bool { return b.plugs[how.VIFType] != nil }
+
+// Name implements courier.Namer. Only Open vSwitch's rows have a place for it.
+func (b *Binder) Name(ctx context.Context, p courier.Plug) error {
+	if p.Binding.VIFType != "ovs" || b.switches == nil {
+		return nil
+	}
+	return b.switches.NamePort(ctx, portName(p), p.Port, p.Device)
+}
+
 // Dissolve implements courier.Binder. A bridge that Neutron's linuxbridge agent
 // uses has a port of the agent's, and stays.
 func (b *Binder) Dissolve(ctx context.Context, network courier.NetworkID, inherited bool) error {

@@ -125,7 +125,7 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 			Hint: "start it on another host, or end that with: kuryr drain --undo"}
 	}
 	a, err := c.takePooled(ctx, p, r)
-	c.demand(p.Network, a != nil)
+	hit := a != nil
 	if a == nil && err == nil {
 		a, err = c.takeOverPort(ctx, p, r)
 	}
@@ -136,8 +136,10 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		a, err = c.adoptPort(ctx, n, p, r, err)
 	}
 	if err != nil {
+		c.demand(p.Network, hit, Binding{})
 		return netip.Prefix{}, because(op, subject, advised(err, r))
 	}
+	c.demand(p.Network, hit, c.snapshot(a).Binding)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return a.rec.heldIn(p.ID, n.rec)
@@ -215,7 +217,8 @@ func (c *Courier) tryReserve(ctx context.Context, n *network, s SubnetID, p pool
 		return nil, err
 	}
 	c.mu.Lock()
-	a.rec.Pooled = !r.Address.IsValid() && r.MAC.IsZero() // as any other: the next container may have it
+	// One as any other: the next container may have it.
+	a.rec.Pooled = !r.Address.IsValid() && r.MAC.IsZero() && c.Binder.Anonymous(a.rec.Binding)
 	for i := range a.rec.Addresses {
 		if a.rec.Addresses[i].Subnet == s {
 			a.rec.Addresses[i].Pool = p.ID

@@ -257,6 +257,12 @@ func (x brokenBinder) Unbind(ctx context.Context, p courier.Plug) error {
 	return x.b.do(ctx, "unbind", func() error { return x.k.Unbind(ctx, p) })
 }
 
+func (x brokenBinder) Anonymous(b courier.Binding) bool { return x.k.Anonymous(b) }
+
+func (x brokenBinder) Name(ctx context.Context, p courier.Plug) error {
+	return x.b.do(ctx, "bind name", func() error { return x.k.Name(ctx, p) })
+}
+
 func (x brokenBinder) Dissolve(ctx context.Context, n courier.NetworkID, inherited bool) error {
 	return x.b.do(ctx, "dissolve", func() error { return x.k.Dissolve(ctx, n, inherited) })
 }

@@ -88,6 +88,7 @@ type Courier struct {
 
 	portPools map[EngineNetworkID]*portPool
 	poolSoon  chan struct{} // wakes who keeps them; capacity 1
+	resumed   chan struct{} // closed and replaced by Resume
 
 	cutting     chan struct{} // capacity 1: one CIDR is chosen from the default subnetpool at a time
 	background  sync.WaitGroup
@@ -149,6 +150,7 @@ func New(n Needs, o Options) *Courier {
 		compareSoon: make(chan struct{}, 1),
 		portPools:   map[EngineNetworkID]*portPool{},
 		poolSoon:    make(chan struct{}, 1),
+		resumed:     make(chan struct{}),
 		cutting:     make(chan struct{}, 1),
 		kernelSlots: make(chan struct{}, kernelSlots),
 		cloudSlots:  make(chan struct{}, cloudSlots),

@@ -107,9 +107,9 @@ type exposer struct {
 // that is on it: two calls to Neutron are saved.
 const concealAfter = time.Second
 
-// refusedRetry is the pause after what only a person can change: a quota, a
-// missing right.
-const refusedRetry = time.Minute
+// refusedRetry is the pause after what, as a rule, only a person can change: a
+// quota, a missing right. A cloud that is well again may have said so too.
+const refusedRetry = 20 * time.Second
 
 // shown tells whether all is as the engine wants it.
 func (r attachmentRecord) shown() bool { return r.Exposed.settled() && r.Forwarded.settled() }

@@ -425,6 +425,7 @@ type LinkSpec struct {
 
 // Binder plugs links into the layer 2 that Neutron prepared for a port.
 type Binder interface {
+	Namer
 	// Check tells whether a port with this binding can be plugged here, before
 	// anything is made. Unbound, failed and unknown types are refused.
 	Check(PortID, Binding) error
@@ -450,6 +451,16 @@ type Binder interface {
 	// ports share, is there only if nothing is on it, and has no port and the
 	// zero Mark. With an error it returns what it could tell.
 	Plugged(context.Context) ([]Plug, error)
+}
+
+// Namer is what of a Binder is for ports that are plugged before it is known what
+// they are for.
+type Namer interface {
+	// Anonymous tells whether a port with this binding can be plugged so.
+	Anonymous(Binding) bool
+	// Name tells the layer 2 what the port of a plug is for, where it wants to
+	// know. It touches nothing that goes through the port. Idempotent.
+	Name(context.Context, Plug) error
 }
 
 // Plug is one link on its way into, or out of, a layer 2.

@@ -17,6 +17,7 @@ type portPool struct {
 	hits    int         // endpoints that got a pooled port
 	misses  int         // and those that did not
 	filling bool
+	never   bool          // its ports can't be plugged before it is known what they are for
 	batch   int           // how many are made at once: less where Neutron did not answer in time; 0: as many as may be
 	pause   time.Duration // after the last failure; doubled by the next
 	not     time.Time     // before this it is not filled: Neutron refused, or did not answer
@@ -46,18 +47,20 @@ const (
 // pools may take: several hosts share it with each other, and with others.
 const headroom = 8
 
-// demand takes note that an endpoint asked for a port, and whether the pool had one.
-func (c *Courier) demand(id EngineNetworkID, hit bool) {
+// demand takes note that an endpoint asked for a port, whether the pool had one,
+// and how the port that it got is bound, if it got one.
+func (c *Courier) demand(id EngineNetworkID, hit bool, how Binding) {
 	if c.opt.PortPool.Max == 0 {
 		return
 	}
-	now := time.Now()
+	now, never := time.Now(), how.VIFType != "" && !c.Binder.Anonymous(how)
 	c.mu.Lock()
 	p := c.portPools[id]
 	if p == nil {
 		p = &portPool{}
 		c.portPools[id] = p
 	}
+	p.never = p.never || never
 	p.last = now
 	p.took = append(p.took, now)
 	if hit {
@@ -192,7 +195,7 @@ func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, 
 		delete(c.portPools, id)
 		return nil
 	}
-	if c.drained() {
+	if c.drained() || p.never {
 		want = 0
 	}
 	switch {

@@ -129,18 +129,15 @@ func (c *Courier) tellLater(a *attachment) {
 			if err == nil || c.stopped.Err() != nil {
 				return
 			}
-			if errors.Is(err, ErrAway) {
-				wait = lastRetry
-			}
-			if !c.pause(wait, nil) {
+			if !c.pause(wait, c.untilResumed()) {
 				return
 			}
 		}
 	})
 }
 
-// tell writes the endpoint into its port's device_id, unless Neutron knows, or
-// the endpoint has gone. A port that is gone is the reconciler's to tell of.
+// tell writes the endpoint into its port's device_id, and names it to the layer 2,
+// unless that is done, or the endpoint has gone. A port that is gone is the reconciler's to tell of.
 func (c *Courier) tell(a *attachment) error {
 	a.op.Lock()
 	defer a.op.Unlock()
@@ -159,10 +156,20 @@ func (c *Courier) tell(a *attachment) error {
 	if err != nil && KindOf(err) != NotFound {
 		return err
 	}
+	if err := c.Binder.Name(ctx, c.plugOf(r)); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	a.rec.Told = r.Endpoint
 	c.mu.Unlock()
 	return c.save(ctx, noted, a)
+}
+
+// untilResumed is closed when the cloud answers again.
+func (c *Courier) untilResumed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resumed
 }
 
 // untold tells whether Neutron is still to be told whose the port is.

@@ -153,6 +153,8 @@ func (c *Courier) Resume() {
 	for a := range c.exposers {
 		c.pokeExposer(a)
 	}
+	close(c.resumed)
+	c.resumed = make(chan struct{})
 	c.ReconcileSoon()
 }
 

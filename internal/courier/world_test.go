@@ -293,6 +293,20 @@ func (k *kernel) Unbind(_ context.Context, p courier.Plug) error {
 	return nil
 }
 
+func (k *kernel) Anonymous(b courier.Binding) bool {
+	return b.VIFType == "bridge" || b.VIFType == "ovs"
+}
+
+func (k *kernel) Name(_ context.Context, p courier.Plug) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now, there := k.bound[p.HostEnd]; there {
+		now.Device = p.Device
+		k.bound[p.HostEnd] = now
+	}
+	return nil
+}
+
 func (k *kernel) Dissolve(_ context.Context, id courier.NetworkID, _ bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

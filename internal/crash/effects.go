@@ -98,6 +98,8 @@ const (
 const (
 	// OVSInsert makes a port.
 	OVSInsert Effect = "ovsdb insert"
+	// OVSName tells what ports are for that are there already.
+	OVSName Effect = "ovsdb name"
 	// OVSRemove removes ports.
 	OVSRemove Effect = "ovsdb remove"
 )
@@ -132,7 +134,7 @@ func Effects() []Effect {
 		LinkAdd, LinkIPv6, LinkAlias, LinkRepair, LinkUp, LinkDelete, LinkGather, LinkDeleteGroup, LinkChecksum, LinkFlows, LinkAdopt,
 		BridgeAdd, BridgeMTU, BridgeFinish, BridgeEnslave, BridgeRelease, BridgeDelete, BridgeAdopt, BridgeHandOver,
 		BindingRules, BindingLegacyRule, BindingProgram,
-		OVSInsert, OVSRemove,
+		OVSInsert, OVSName, OVSRemove,
 		EmbeddedCommit, EmbeddedFilter, EmbeddedFilterRemove,
 		DaemonStale, DaemonBind, DaemonRestrict,
 	}

@@ -136,6 +136,12 @@ func (b tracedBinder) Bind(ctx context.Context, p courier.Plug) (err error) {
 	return b.Binder.Bind(ctx, p)
 }
 
+func (b tracedBinder) Name(ctx context.Context, p courier.Plug) (err error) {
+	ctx, end := b.span(ctx, "name", p)
+	defer func() { end(err) }()
+	return b.Binder.Name(ctx, p)
+}
+
 func (b tracedBinder) Unbind(ctx context.Context, p courier.Plug) (err error) {
 	ctx, end := b.span(ctx, "unbind", p)
 	defer func() { end(err) }()
