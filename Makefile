@@ -25,8 +25,8 @@ chaos: packages ## kill and break everything, ROUNDS=20 SEED=... FROM=1 (root)
 demo: packages ## show Kuryr at work with Docker, from nothing to nothing (root)
 	go run ./test/demo
 
-bench: packages ## measure it all: SECTIONS=docker,run,... chooses (docs/benchmarks.md) (root)
-	go run ./test/bench $(if $(SECTIONS),-only $(SECTIONS))
+bench: packages ## measure it all, on the OpenStack lab too if it is up: SECTIONS=docker,run,... chooses (docs/benchmarks.md) (root)
+	go run ./test/bench $(if $(wildcard $(LAB)/lab.json),-lab $(LAB)) $(if $(SECTIONS),-only $(SECTIONS))
 
 bench-check: packages ## measure a little, and fail if a ratio is worse than the committed one (root)
 	go run ./test/bench -short -check test/bench/figures.json
@@ -42,6 +42,7 @@ clean: ## remove what was built
 
 # The lab: a real Keystone and Neutron (test/openstack/README.md).
 MECHANISM ?= ovn
+LAB := /var/lib/kuryr-lab
 HOSTS ?= h1,h2
 
 openstack-packages: ## install the Debian packages that the OpenStack lab needs (root)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type FaultProxy struct {
 	server    *http.Server
 	served    chan struct{}  // closed when the server has ended
 	late      sync.WaitGroup // requests that are on their way without a client
+	open      atomic.Int64   // requests that have a client and no answer yet
 
 	mu     sync.Mutex // guards what follows
 	decide func(Call) Fault
@@ -105,6 +107,9 @@ func (p *FaultProxy) Calls() []Call {
 	return append([]Call(nil), p.calls...)
 }
 
+// Open returns how many requests have come and not been answered yet.
+func (p *FaultProxy) Open() int { return int(p.open.Load()) }
+
 func (p *FaultProxy) judge(r *http.Request) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,6 +123,8 @@ func (p *FaultProxy) judge(r *http.Request) Fault {
 
 // ServeHTTP implements http.Handler.
 func (p *FaultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.open.Add(1)
+	defer p.open.Add(-1)
 	f := p.judge(r)
 	if f.Kind == BreakLate {
 		p.forwardLater(r, f.Delay)

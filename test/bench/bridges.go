@@ -34,7 +34,7 @@ func (s sandbox) Dial(ctx context.Context, network, address string) (c net.Conn,
 // bridges compares the traffic of two containers on a Kuryr network with that
 // of two on a user-defined bridge network.
 func (b *bench) bridges(ctx context.Context, rounds int) (err error) {
-	l, err := newLab(ctx, b.binary, "")
+	l, err := newLab(ctx, ownNeutron{}, b.binary, "")
 	if err != nil {
 		return err
 	}

@@ -41,27 +41,36 @@ func (d *daemon) end(failure error) error {
 }
 
 // docker measures the calls of a container's start and stop: with a port kept
-// ready, when the last container has gone, and without a pause, which no pool of
-// ports keeps up with.
-func (b *bench) docker(ctx context.Context, n int) error {
-	d, boot, err := b.startDaemon(ctx, b.machine, testkit.KuryrOptions{})
+// ready, when the last container has gone, and, if the southbound is no real
+// cloud, without a pause, which no pool of ports keeps up with.
+func (b *bench) docker(ctx context.Context, s south, n int) error {
+	if err := b.handlers(ctx, s, n); err != nil {
+		return err
+	}
+	return b.calls(ctx, s, min(n/2, 100))
+}
+
+func (b *bench) handlers(ctx context.Context, s south, n int) (err error) {
+	m, err := s.machine(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close(context.WithoutCancel(ctx))) }()
+	d, boot, err := b.startDaemon(ctx, m, s.options(m, testkit.KuryrOptions{}))
 	if err != nil {
 		return err
 	}
 	b.add(figure{Name: "start-up, nothing attached", Unit: "ms", N: 1, P50: ms(boot)})
-	err = b.oneByOne(ctx, d, n, "", true)
-	if err == nil {
-		err = b.oneByOne(ctx, d, n, ", without a pause", false)
+	err = b.oneByOne(ctx, s, d, n, "", true)
+	if err == nil && s.keepsUp() {
+		err = b.oneByOne(ctx, s, d, n, ", without a pause", false)
 	}
-	if err := d.end(err); err != nil {
-		return err
-	}
-	return b.calls(ctx, min(n/2, 100))
+	return d.end(err)
 }
 
 // oneByOne starts and stops n containers on one dual-stack network; warm: each
 // when a port is ready and nothing is left to remove.
-func (b *bench) oneByOne(ctx context.Context, d *daemon, n int, title string, warm bool) error {
+func (b *bench) oneByOne(ctx context.Context, s south, d *daemon, n int, title string, warm bool) error {
 	before, err := d.kuryr.Take(ctx)
 	if err != nil {
 		return err
@@ -74,9 +83,12 @@ func (b *bench) oneByOne(ctx context.Context, d *daemon, n int, title string, wa
 	for i := range n + 1 {
 		if i == 1 { // the first makes the bridge, and had nothing ready
 			clear(took)
+			if err := poolFilled(ctx, d.kuryr, s.ready()); err != nil {
+				return err
+			}
 		}
 		if i > 0 && warm {
-			if err := d.warm(ctx); err != nil {
+			if err := d.warm(ctx, s); err != nil {
 				return err
 			}
 		}
@@ -99,22 +111,22 @@ func (b *bench) oneByOne(ctx context.Context, d *daemon, n int, title string, wa
 	if err := d.removeNetwork(ctx, net); err != nil {
 		return err
 	}
-	return d.nothingLeft(ctx, before)
+	return d.nothingLeft(ctx, s, before)
 }
 
 // warm waits until a port is ready, and the kernel's lock on links is free of
 // what Kuryr does in the background.
-func (d *daemon) warm(ctx context.Context) error {
+func (d *daemon) warm(ctx context.Context, s south) error {
 	if err := poolFilled(ctx, d.kuryr, 1); err != nil {
 		return err
 	}
-	time.Sleep(pause)
+	time.Sleep(s.pause())
 	return nil
 }
 
 // nothingLeft waits until Kuryr has removed what has come since.
-func (d *daemon) nothingLeft(ctx context.Context, before testkit.Inventory) error {
-	left, err := d.kuryr.Left(ctx, before, 60*time.Second)
+func (d *daemon) nothingLeft(ctx context.Context, s south, before testkit.Inventory) error {
+	left, err := d.kuryr.Left(ctx, before, s.gone())
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("left behind: %v", left)
 	}

@@ -34,6 +34,12 @@ func (f figure) with(better string) figure {
 	return f
 }
 
+// aim says what the figure is to be.
+func (f figure) aim(target string) figure {
+	f.Target = target
+	return f
+}
+
 func (f figure) interval() string {
 	if f.Interval == nil {
 		return "-"

@@ -43,7 +43,7 @@ func (b *bench) besideFullNeutron(ctx context.Context, o options) (err error) {
 				took[at] = map[string][]time.Duration{}
 			}
 			if round > 0 {
-				if err := daemons[at].warm(ctx); err != nil {
+				if err := daemons[at].warm(ctx, ownNeutron{}); err != nil {
 					return err
 				}
 			}

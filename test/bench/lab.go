@@ -25,6 +25,7 @@ const (
 // lab is a machine with a Docker engine, a Kuryr and the driver that only
 // makes a veth, and a network of each.
 type lab struct {
+	south   south
 	machine *testkit.Machine
 	engine  *testkit.Engine
 	kuryr   *testkit.Kuryr
@@ -36,20 +37,20 @@ type lab struct {
 }
 
 // newLab makes a lab; config is added to its kuryr.conf.
-func newLab(ctx context.Context, binary, config string) (l *lab, err error) {
-	l = &lab{}
+func newLab(ctx context.Context, s south, binary, config string) (l *lab, err error) {
+	l = &lab{south: s}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close(ctx))
 		}
 	}()
-	if l.machine, err = testkit.NewMachine(ctx); err != nil {
+	if l.machine, err = s.machine(ctx); err != nil {
 		return l, err
 	}
 	if l.engine, err = testkit.StartEngine(ctx, l.machine, testkit.EngineOptions{}); err != nil {
 		return l, err
 	}
-	if l.kuryr, err = testkit.StartKuryr(ctx, l.machine, binary, testkit.KuryrOptions{Config: config}); err != nil {
+	if l.kuryr, err = testkit.StartKuryr(ctx, l.machine, binary, s.options(l.machine, testkit.KuryrOptions{Config: config})); err != nil {
 		return l, err
 	}
 	if l.before, err = l.kuryr.Take(ctx); err != nil {
@@ -137,7 +138,7 @@ func (l *lab) removeNetworks(ctx context.Context) error {
 	if _, err := l.engine.Docker(ctx, "network", "rm", onKuryr, onBridge, onVeth); err != nil {
 		return err
 	}
-	left, err := l.kuryr.Left(ctx, l.before, 60*time.Second)
+	left, err := l.kuryr.Left(ctx, l.before, l.south.gone())
 	if err != nil {
 		return err
 	}

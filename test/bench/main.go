@@ -12,6 +12,9 @@
 //	filter   how soon a change of security groups is in force among 10,000
 //	         rules, and what the rules cost the traffic of two containers
 //
+// All have Kuryr's embedded Neutron. When the OpenStack lab is up, -lab adds
+// cloud-docker and cloud-run: sections docker and run on a host of the lab.
+//
 // It runs in network namespaces of its own and leaves nothing behind. It prints
 // a table; -json writes the same figures to a file, and -check compares
 // them with those of such a file.
@@ -25,6 +28,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 
 	"kuryr/internal/testkit"
 	"kuryr/test/bench/vethonly"
@@ -41,6 +45,9 @@ func main() {
 
 // sections are what can be measured, in order.
 var sections = []string{"docker", "run", "burst", "traffic", "scale", "neutron", "filter"}
+
+// onLab are those that the lab is needed for, after the others.
+var onLab = []string{"cloud-docker", "cloud-run"}
 
 // bench is one run.
 type bench struct {
@@ -94,15 +101,21 @@ func writeFigures(file string, all []figure) error {
 // measure goes through the sections that are chosen.
 func (b *bench) measure(ctx context.Context, o options) error {
 	how := map[string]func() error{
-		"docker":  func() error { return b.docker(ctx, o.n) },
-		"run":     func() error { return b.run(ctx, o.runs, "") },
+		"docker":  func() error { return b.docker(ctx, ownNeutron{}, o.n) },
+		"run":     func() error { return b.run(ctx, ownNeutron{}, o.runs) },
 		"burst":   func() error { return b.burst(ctx, o) },
 		"traffic": func() error { return b.bridges(ctx, o.rounds) },
 		"scale":   func() error { return b.scale(ctx, o) },
 		"neutron": func() error { return b.neutron(ctx, o.n) },
 		"filter":  func() error { return b.filter(ctx, o.rounds) },
+		"cloud-docker": func() error {
+			return b.atLab(ctx, o.lab, func(s south) error { return b.docker(ctx, s, o.n) })
+		},
+		"cloud-run": func() error {
+			return b.atLab(ctx, o.lab, func(s south) error { return b.run(ctx, s, o.runs) })
+		},
 	}
-	for _, s := range sections {
+	for _, s := range slices.Concat(sections, onLab) {
 		if !slices.Contains(o.chosen, s) {
 			continue
 		}
@@ -111,4 +124,18 @@ func (b *bench) measure(ctx context.Context, o options) error {
 		}
 	}
 	return nil
+}
+
+// atLab has a section measure on a lab, whose mechanism its figures' names tell.
+func (b *bench) atLab(ctx context.Context, dir string, section func(south) error) error {
+	s, err := openLab(ctx, dir)
+	if err != nil {
+		return err
+	}
+	first := len(b.figures)
+	err = section(s)
+	for i := range b.figures[first:] {
+		b.figures[first+i].Name = string(s.lab.Mechanism) + ": " + strings.TrimSpace(b.figures[first+i].Name)
+	}
+	return err
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"kuryr/test/openstack/cloud"
 )
 
 // options are how much of everything is measured, and what of it.
@@ -22,6 +25,7 @@ type options struct {
 	pool   int    // ports kept ready for bursts
 	before string // file of earlier figures to compare with; "": none
 	out    string // file for the figures; "": none
+	lab    string // directory of the lab whose Neutron is measured with, too; "": none
 	socket string // the driver that only makes a veth listens here; "": this is no such driver
 }
 
@@ -43,7 +47,8 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.out, "json", "", "write the figures to this file")
 	f.StringVar(&o.before, "check", "", "compare the ratios with those of an earlier run in this file, and fail if one is worse")
 	f.StringVar(&o.socket, "veth-only", "", "be the driver that only makes a veth, on this socket, and measure nothing")
-	only := f.String("only", strings.Join(sections, ","), "sections to measure")
+	f.StringVar(&o.lab, "lab", os.Getenv(cloud.Variable), "measure on the OpenStack lab in this directory, too, by itself "+strings.Join(onLab, " and "))
+	only := f.String("only", "", "sections to measure; by itself all, those on the lab if -lab is given")
 	quick := f.Bool("short", false, "measure less of less, unless other flags say how much")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -66,13 +71,29 @@ func parse(args []string) (o options, err error) {
 	if o.widths, err = numbers(*widths); err != nil || slices.Contains(o.widths, 0) {
 		return o, fmt.Errorf("-widths %s: these are no numbers of containers", *widths)
 	}
-	o.chosen = strings.Split(*only, ",")
-	for _, c := range o.chosen {
-		if !slices.Contains(sections, c) {
-			return o, fmt.Errorf("there is no section %q; there are %s", c, strings.Join(sections, ", "))
+	o.chosen, err = choose(*only, o.lab != "")
+	return o, err
+}
+
+// choose reads a list of sections, those of the lab if there is one.
+func choose(list string, lab bool) ([]string, error) {
+	all := slices.Concat(sections, onLab)
+	switch {
+	case list == "" && lab:
+		return all, nil
+	case list == "":
+		return sections, nil
+	}
+	chosen := strings.Split(list, ",")
+	for _, c := range chosen {
+		if !slices.Contains(all, c) {
+			return nil, fmt.Errorf("there is no section %q; there are %s", c, strings.Join(all, ", "))
+		}
+		if slices.Contains(onLab, c) && !lab {
+			return nil, fmt.Errorf("section %s needs the OpenStack lab: make openstack-up, and -lab %s", c, cloud.DefaultDir)
 		}
 	}
-	return o, nil
+	return chosen, nil
 }
 
 // numbers reads a list such as 1,8,32.

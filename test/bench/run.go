@@ -10,23 +10,27 @@ import (
 	"kuryr/internal/testkit"
 )
 
-// pause is between two runs, the same on each network: what the last one has
-// left to do in the background is not to fall on whichever comes next.
-const pause = 200 * time.Millisecond
-
 // run measures `docker run --rm` on five networks. Each round has one run on
 // each of them, in random order, and compares these with each other only.
-func (b *bench) run(ctx context.Context, rounds int, config string) (err error) {
-	l, err := newLab(ctx, b.binary, config)
+func (b *bench) run(ctx context.Context, s south, rounds int) (err error) {
+	l, err := newLab(ctx, s, b.binary, "")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close(ctx)) }()
+	if err := l.fillPool(ctx, s.ready()); err != nil {
+		return err
+	}
 	networks := []string{onKuryr, onBridge, onDefault, onNone, onVeth}
 	took := map[string][]time.Duration{}
 	for i := range rounds + 2 {
 		for _, at := range rand.Perm(len(networks)) {
 			name := networks[at]
+			if name == onKuryr {
+				if err := l.fillPool(ctx, 1); err != nil {
+					return err
+				}
+			}
 			d, err := l.runOnce(ctx, name)
 			if err != nil {
 				return fmt.Errorf("docker run on %s: %w", name, err)
@@ -62,7 +66,7 @@ func (l *lab) runOnce(ctx context.Context, network string) (time.Duration, error
 		_, err := l.engine.Docker(ctx, "run", "--rm", "--network", network, testkit.Image, "true")
 		return err
 	})
-	time.Sleep(pause)
+	time.Sleep(l.south.pause())
 	return took, err
 }
 
