@@ -113,17 +113,24 @@ func (c *Courier) drained() bool { return c.opt.Drained != nil && c.opt.Drained(
 
 // keepPools fills pools and shrinks them, each second and when one was taken from.
 func (c *Courier) keepPools() {
-	for asked := time.Now(); c.pause(time.Second, c.poolSoon); {
-		now := time.Now()
-		c.tendPools(now)
-		if now.Sub(asked) > refreshEvery {
-			asked = now
-			c.refreshSubnets(now)
-		}
+	for c.pause(time.Second, c.poolSoon) {
+		c.tendPools(time.Now())
+	}
+}
+
+// keepSubnets asks for what Join tells of subnets, beside keepPools: neither
+// waits for the other where a cloud takes seconds for each request.
+func (c *Courier) keepSubnets() {
+	var took time.Duration
+	for c.pause(refreshEvery-took, nil) {
+		began := time.Now()
+		c.refreshSubnets(began)
+		took = time.Since(began)
 	}
 }
 
 // refreshSubnets asks Neutron for the subnets of all networks with a pool.
+// Nobody waits for it: it has as long as the answer is of use.
 func (c *Courier) refreshSubnets(now time.Time) {
 	var ids []NetworkID
 	c.mu.Lock()
@@ -136,7 +143,7 @@ func (c *Courier) refreshSubnets(now time.Time) {
 	if len(ids) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.stopped, refreshTimeout)
+	ctx, cancel := context.WithTimeout(c.stopped, refreshEvery)
 	defer cancel()
 	found, err := c.Neutron.SubnetsOfNetworks(ctx, ids)
 	if err != nil {
@@ -382,6 +389,7 @@ func (c *Courier) resumePools(ctx context.Context) error {
 		c.tellLater(a)
 	}
 	c.background.Go(c.keepPools)
+	c.background.Go(c.keepSubnets)
 	return nil
 }
 
