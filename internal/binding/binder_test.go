@@ -344,8 +344,10 @@ func TestManyNetworksAtOnce(t *testing.T) {
 		}
 	}
 	for _, tool := range []string{"iptables", "ip6tables"} {
-		if got := strings.Count(l.chain(tool), "kuryr:brq"); got != n {
-			t.Errorf("%s: %d rules, want %d", tool, got, n)
+		for _, chain := range []string{"DOCKER-USER", "FORWARD"} {
+			if got := strings.Count(l.chain(tool, chain), "kuryr:brq"); got != n {
+				t.Errorf("%s: %d rules in %s, want %d", tool, got, chain, n)
+			}
 		}
 	}
 	for i := range n {

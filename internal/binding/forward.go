@@ -3,6 +3,7 @@ package binding
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -14,9 +15,13 @@ import (
 	"kuryr/internal/observe"
 )
 
-// dockerUser is the chain that Docker keeps for rules of others; it jumps
-// there before its own.
-const dockerUser = "DOCKER-USER"
+const (
+	// dockerUser is the chain that Docker keeps for rules of others; it jumps
+	// there before its own.
+	dockerUser = "DOCKER-USER"
+	// forwardChain is the kernel's, in which that jump is.
+	forwardChain = "FORWARD"
+)
 
 const (
 	// legacyEvery is how often tables of iptables-legacy are looked at, and
@@ -28,15 +33,21 @@ const (
 )
 
 // forward keeps, for each bridge that links of ours are on, one rule at the
-// top of DOCKER-USER:
+// top of DOCKER-USER, and one in FORWARD, behind Docker's jump to that chain:
 //
 //	-A DOCKER-USER -i brqX -o brqX -m comment --comment "kuryr:brqX" -j ACCEPT
+//	-A FORWARD -i brqX -o brqX -m comment --comment "kuryr:brqX" -j DOCKER-USER
 //
 // Docker sets the policy of FORWARD to DROP and has bridged frames pass it
-// (net.bridge.bridge-nf-call-iptables), so without the rule no frame gets from
-// one port of the bridge to another. Where there is no such chain there is
-// nothing to do; where there is one, of iptables-nft, iptables-legacy or both,
-// for IPv4, IPv6 or both, the rule is in each, since a packet passes them all.
+// (net.bridge.bridge-nf-call-iptables), so without the first no frame gets from
+// one port of the bridge to another. The second is for the milliseconds in which
+// Docker's own jump is missing: dockerd deletes it and inserts it again, by two
+// processes, at its start and for each network that is created. It jumps rather
+// than accepts, so that then, too, rules above ours judge first.
+//
+// Where there is no DOCKER-USER there is nothing to do; where there is one, of
+// iptables-nft, iptables-legacy or both, for IPv4, IPv6 or both, the rules are
+// in each, since a packet passes them all.
 //
 // A rule is ours by its comment. One whose bridge no longer exists is removed,
 // whoever left it. Rules that an administrator puts above ours are left
@@ -75,11 +86,12 @@ var judges = [...]string{"neutron-linuxbri-sg-chain", "neutron-openvswi-sg-chain
 // always is planFor's stale where no rule of ours may be.
 func always(string) bool { return true }
 
-// rule is a rule of DOCKER-USER, as far as it matters here.
+// rule is a rule of DOCKER-USER or FORWARD, as far as it matters here.
 type rule struct {
 	handle    uint64 // nft's
 	comment   string
 	returnAll bool // it has no condition, and returns
+	jumpAll   bool // it has no condition, and jumps to DOCKER-USER
 }
 
 // bridge returns the bridge that a rule of ours is for.
@@ -93,10 +105,13 @@ func (r rule) bridge() (name string, ours bool) {
 // plan is the changes that one chain needs.
 type plan struct {
 	remove []rule
-	insert []string // bridges, whose rules go to the top
+	insert []string // bridges, whose rules go to the top, or in FORWARD behind Docker's jump
+	jump   int      // where in FORWARD Docker's jump is, from 0
 }
 
-// planFor compares a chain with what is wanted. A rule of ours for a bridge
+func (p plan) changes() int { return len(p.remove) + len(p.insert) }
+
+// planFor compares DOCKER-USER with what is wanted. A rule of ours for a bridge
 // that isn't wanted goes if stale says so.
 func planFor(rules []rule, wanted map[string]bool, stale func(bridge string) bool) plan {
 	var p plan
@@ -113,15 +128,61 @@ func planFor(rules []rule, wanted map[string]bool, stale func(bridge string) boo
 			placed[bridge] = true
 		}
 	}
-	for _, bridge := range slices.Sorted(maps.Keys(wanted)) {
-		if !placed[bridge] {
-			p.insert = append(p.insert, bridge)
+	p.insert = missing(wanted, placed)
+	return p
+}
+
+// planJumps compares FORWARD with what is wanted. Ours come behind Docker's
+// jump, never before it: what an administrator has put there goes first. While
+// Docker's is missing, those that are there stay, and none are added: when it is
+// back is soon enough.
+func planJumps(rules []rule, wanted map[string]bool, stale func(bridge string) bool) plan {
+	p := plan{jump: slices.IndexFunc(rules, func(r rule) bool { return r.jumpAll })}
+	placed := map[string]bool{}
+	for i, r := range rules {
+		bridge, ours := r.bridge()
+		switch {
+		case !ours:
+		case placed[bridge], wanted[bridge] && i < p.jump, !wanted[bridge] && stale(bridge):
+			p.remove = append(p.remove, r)
+		default:
+			placed[bridge] = true
 		}
+	}
+	if p.jump >= 0 {
+		p.insert = missing(wanted, placed)
 	}
 	return p
 }
 
-// allow has the bridge's rule in force when it returns.
+// missing returns the bridges that are wanted and not placed, sorted.
+func missing(wanted, placed map[string]bool) (bridges []string) {
+	for _, bridge := range slices.Sorted(maps.Keys(wanted)) {
+		if !placed[bridge] {
+			bridges = append(bridges, bridge)
+		}
+	}
+	return bridges
+}
+
+// planBoth compares the two chains of one kind of tables and family with what is
+// wanted. Where an agent of Neutron's judges, no rule of ours may be.
+func planBoth(user, forward []rule, wanted map[string]bool, stale func(string) bool, judged func() (bool, error)) (inUser, inForward plan, err error) {
+	inUser, inForward = planFor(user, wanted, stale), planJumps(forward, wanted, stale)
+	if len(user) == 0 && inUser.changes()+inForward.changes() == 0 {
+		return inUser, inForward, nil
+	}
+	is, err := judged()
+	if err != nil {
+		return plan{}, plan{}, fmt.Errorf("cannot look for Neutron's chains: %w", err)
+	}
+	if is {
+		inUser, inForward = planFor(user, nil, always), planJumps(forward, nil, always)
+	}
+	return inUser, inForward, nil
+}
+
+// allow has the bridge's rules in force when it returns.
 func (f *forward) allow(ctx context.Context, bridge string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,14 +193,14 @@ func (f *forward) allow(ctx context.Context, bridge string) error {
 	return f.sync(ctx, "")
 }
 
-// keeps tells whether the bridge has a rule, or is to have one.
+// keeps tells whether the bridge has rules, or is to have them.
 func (f *forward) keeps(bridge string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.wanted[bridge]
 }
 
-// forget removes the bridge's rule.
+// forget removes the bridge's rules.
 func (f *forward) forget(ctx context.Context, bridge string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,8 +214,8 @@ func (f *forward) health() error {
 	return f.failure()
 }
 
-// sync brings all chains to what is wanted; mu is held. The rule of the bridge
-// to drop goes even though that bridge may exist.
+// sync brings all chains to what is wanted; mu is held. The rules of the bridge
+// to drop go even though that bridge may exist.
 func (f *forward) sync(ctx context.Context, drop string) error {
 	f.rulesetErr = f.ruleset.apply(ctx, f.wanted, f.stale(ctx, drop))
 	f.legacyErr = f.legacy.apply(ctx, f.wanted, f.stale(ctx, drop))
@@ -169,7 +230,7 @@ func (f *forward) failure() error {
 	}
 	return &courier.Error{
 		Kind: courier.Unavailable, Op: "set", Subject: "the rules that let bridged frames pass Docker's firewall", Err: err,
-		Hint: "see what `iptables -S DOCKER-USER` says; kuryr needs CAP_NET_ADMIN",
+		Hint: "see what `iptables -S DOCKER-USER` and `iptables -S FORWARD` say; kuryr needs CAP_NET_ADMIN",
 	}
 }
 

@@ -124,6 +124,66 @@ func TestRuleIsPutBack(t *testing.T) {
 	}
 }
 
+// dockerd deletes its jump to DOCKER-USER and inserts it again. In between
+// packets pass, and rules that users have there judge them, as ever.
+func TestDockerMovesItsJump(t *testing.T) {
+	for _, c := range []struct {
+		tool, address string
+		notices       time.Duration
+	}{
+		{"iptables", "192.0.2.2", soon},
+		{"ip6tables", "2001:db8::2", soon},
+		{"iptables-legacy", "192.0.2.2", 8 * time.Second}, // looked at every 5 s
+		{"ip6tables-legacy", "2001:db8::2", 8 * time.Second},
+	} {
+		t.Run(c.tool, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.dockerStarts(c.tool)
+			l.run()
+			one, two := plugOf(network, 1), plugOf(network, 2)
+			l.mustAttach(one)
+			l.mustAttach(two)
+			first := l.container(one, 1)
+			l.container(two, 2)
+			l.wantForward(c.tool, 0, dockersJump, jumpFor(brq))
+
+			l.Run(c.tool, "-w", "-D", "FORWARD", "-j", "DOCKER-USER")
+			if !ping(first, c.address) {
+				t.Errorf("%s does not answer while Docker's jump is missing", c.address)
+			}
+			l.Run(c.tool, "-w", "-I", "DOCKER-USER", "-d", c.address, "-j", "DROP")
+			if ping(first, c.address) {
+				t.Errorf("%s answers while Docker's jump is missing, though a user's rule drops it", c.address)
+			}
+			l.Run(c.tool, "-w", "-D", "DOCKER-USER", "-d", c.address, "-j", "DROP")
+			l.wantForward(c.tool, 0, jumpFor(brq))
+			l.Run(c.tool, "-w", "-I", "FORWARD", "-j", "DOCKER-USER")
+			l.wantForward(c.tool, 0, dockersJump, jumpFor(brq))
+
+			// What an administrator puts before Docker's jump goes before ours.
+			l.Run(c.tool, "-w", "-A", "FORWARD", "-p", "tcp", "-j", "DROP")
+			l.Run(c.tool, "-w", "-D", "FORWARD", "-j", "DOCKER-USER")
+			l.Run(c.tool, "-w", "-A", "FORWARD", "-j", "DOCKER-USER")
+			l.wantForward(c.tool, c.notices, "-A FORWARD -p tcp -j DROP", dockersJump, jumpFor(brq))
+			l.Run(c.tool, "-w", "-D", "FORWARD", "3")
+			l.wantForward(c.tool, c.notices, "-A FORWARD -p tcp -j DROP", dockersJump, jumpFor(brq))
+
+			// One that goes while Docker's is missing leaves nothing.
+			l.Run(c.tool, "-w", "-D", "FORWARD", "-j", "DOCKER-USER")
+			for _, p := range []courier.Plug{one, two} {
+				if err := l.detach(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.wantForward(c.tool, 0, "-A FORWARD -p tcp -j DROP")
+			if err := l.binder.Health(); err != nil {
+				t.Errorf("Health: %v", err)
+			}
+		})
+	}
+}
+
 func TestDockerStartsAfterKuryr(t *testing.T) {
 	l := newLab(t)
 	l.run()
@@ -304,17 +364,21 @@ func TestNeutronsFirewallJudges(t *testing.T) {
 				l.run()
 				l.mustAttach(plugOf(network, 1))
 				l.wantChain(tool, soon, ruleFor(brq), returnAll)
+				l.wantForward(tool, soon, dockersJump, jumpFor(brq))
 				l.Run(tool, "-w", "-N", chain)
 				l.wantChain(tool, 7*time.Second, returnAll)
+				l.wantForward(tool, soon, dockersJump)
 				// Nor is there one when the next port comes, or Kuryr starts.
 				l.mustAttach(plugOf(network, 2))
 				l.wantChain(tool, 0, returnAll)
 				l.restart()
 				l.mustAttach(plugOf(network, 3))
 				l.wantChain(tool, 0, returnAll)
+				l.wantForward(tool, 0, dockersJump)
 				l.Run(tool, "-w", "-X", chain)
 				l.run()
 				l.wantChain(tool, 7*time.Second, ruleFor(brq), returnAll)
+				l.wantForward(tool, soon, dockersJump, jumpFor(brq))
 			})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kuryr/internal/courier"
@@ -28,16 +29,16 @@ var legacyFamilies = [...]struct{ tool, tables string }{
 	{"ip6tables", "/proc/thread-self/net/ip6_tables_names"},
 }
 
-// apply brings the chain of each family to what is wanted.
+// apply brings the chains of each family to what is wanted.
 func (t legacyTables) apply(ctx context.Context, wanted map[string]bool, stale func(string) bool) error {
 	var failed error
 	for _, f := range legacyFamilies {
-		failed = errors.Join(failed, t.applyOne(ctx, f.tool, f.tables, wanted, stale))
+		failed = errors.Join(failed, t.applyTo(ctx, f.tool, f.tables, wanted, stale))
 	}
 	return failed
 }
 
-func (t legacyTables) applyOne(ctx context.Context, tool, tables string, wanted map[string]bool, stale func(string) bool) error {
+func (t legacyTables) applyTo(ctx context.Context, tool, tables string, wanted map[string]bool, stale func(string) bool) error {
 	if !t.used(tables) {
 		return nil
 	}
@@ -45,48 +46,74 @@ func (t legacyTables) applyOne(ctx context.Context, tool, tables string, wanted 
 	if err != nil {
 		return nil // then dockerd has none either
 	}
-	out, exists, err := t.list(ctx, path, dockerUser)
+	const tries = 3 // dockerd may change the chains between the look and the change
+	for range tries {
+		if err = t.applyOnce(ctx, path, wanted, stale); !refused(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (t legacyTables) applyOnce(ctx context.Context, path string, wanted map[string]bool, stale func(string) bool) error {
+	user, exists, err := t.list(ctx, path, dockerUser)
 	if err != nil || !exists {
 		return err
 	}
-	rules := parseListing(out)
-	p := planFor(rules, wanted, stale)
-	if len(rules) > 0 || len(p.insert) > 0 {
-		judged, err := t.judged(ctx, path)
-		if err != nil {
-			return err
-		}
-		if judged {
-			p = planFor(rules, nil, always)
-		}
+	forward, _, err := t.list(ctx, path, forwardChain)
+	if err != nil {
+		return err
 	}
-	for _, old := range p.remove {
+	inUser, inForward, err := planBoth(parseListing(user, acceptSpec), parseListing(forward, jumpSpec), wanted, stale,
+		func() (bool, error) { return t.judged(ctx, path) })
+	if err != nil {
+		return err
+	}
+	var changes [][]string
+	for _, old := range inUser.remove {
 		bridge, _ := old.bridge()
-		if err := t.change(ctx, path, "-D", bridge); err != nil {
-			return err
-		}
+		changes = append(changes, slices.Concat([]string{"-D", dockerUser}, acceptSpec(bridge)))
 	}
-	for _, bridge := range p.insert {
-		if err := t.change(ctx, path, "-I", bridge); err != nil {
+	for _, bridge := range inUser.insert {
+		changes = append(changes, slices.Concat([]string{"-I", dockerUser}, acceptSpec(bridge)))
+	}
+	behind := strconv.Itoa(inForward.jump + 2) // -I counts from 1
+	for _, bridge := range inForward.insert {
+		changes = append(changes, slices.Concat([]string{"-I", forwardChain, behind}, jumpSpec(bridge)))
+	}
+	// Last, since one above Docker's jump counts; of two that are equal, -D finds
+	// the upper one.
+	for _, old := range inForward.remove {
+		bridge, _ := old.bridge()
+		changes = append(changes, slices.Concat([]string{"-D", forwardChain}, jumpSpec(bridge)))
+	}
+	for _, args := range changes {
+		if err := t.change(ctx, path, args); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// change inserts (-I) or deletes (-D) a bridge's rule.
-func (t legacyTables) change(ctx context.Context, path, how, bridge string) error {
+// change makes one change to a chain.
+func (t legacyTables) change(ctx context.Context, path string, args []string) error {
 	crash.Before(crash.BindingLegacyRule)
 	defer crash.After(crash.BindingLegacyRule)
-	_, err := t.run(ctx, path, slices.Concat([]string{how, dockerUser}, ruleSpec(bridge))...)
+	_, err := t.run(ctx, path, args...)
 	return err
+}
+
+// refused tells whether a chain, rule or place that the tool was asked for is
+// not there.
+func refused(err error) bool {
+	var status *exec.ExitError
+	return errors.As(err, &status) && status.ExitCode() == 1
 }
 
 // list returns the rules of a chain, and whether there is such a chain.
 func (t legacyTables) list(ctx context.Context, path, chain string) (out []byte, exists bool, err error) {
 	out, err = t.run(ctx, path, "-S", chain)
-	var status *exec.ExitError
-	if errors.As(err, &status) && status.ExitCode() == 1 {
+	if refused(err) {
 		return nil, false, nil
 	}
 	return out, err == nil, err
@@ -137,25 +164,32 @@ func (t legacyTables) run(ctx context.Context, path string, args ...string) (out
 	return out, err
 }
 
-func ruleSpec(bridge string) []string {
-	return []string{"-i", bridge, "-o", bridge, "-m", "comment", "--comment", courier.MarkPrefix + bridge, "-j", "ACCEPT"}
+// acceptSpec is a bridge's rule in DOCKER-USER, jumpSpec the one in FORWARD.
+func acceptSpec(bridge string) []string { return ruleSpec(bridge, "ACCEPT") }
+func jumpSpec(bridge string) []string   { return ruleSpec(bridge, dockerUser) }
+
+func ruleSpec(bridge, target string) []string {
+	return []string{"-i", bridge, "-o", bridge, "-m", "comment", "--comment", courier.MarkPrefix + bridge, "-j", target}
 }
 
 // parseListing reads the answer of `iptables -S CHAIN`. Only a rule that is
-// just as ruleSpec makes it is ours, so that -D finds it.
-func parseListing(out []byte) []rule {
+// just as spec makes it is ours, so that -D finds it.
+func parseListing(out []byte, spec func(bridge string) []string) []rule {
 	var rules []rule
 	for line := range strings.Lines(string(out)) {
 		words := strings.Fields(line)
-		if len(words) < 3 || words[0] != "-A" {
+		if len(words) < 2 || words[0] != "-A" {
 			continue
 		}
-		r := rule{returnAll: slices.Equal(words[2:], []string{"-j", "RETURN"})}
+		r := rule{
+			returnAll: slices.Equal(words[2:], []string{"-j", "RETURN"}),
+			jumpAll:   slices.Equal(words[2:], []string{"-j", dockerUser}),
+		}
 		if i := slices.Index(words, "--comment"); i > 0 && i+1 < len(words) {
 			r.comment = strings.Trim(words[i+1], `"`)
 			if bridge, ours := r.bridge(); ours {
 				words[i+1] = r.comment
-				if !slices.Equal(words[2:], ruleSpec(bridge)) {
+				if !slices.Equal(words[2:], spec(bridge)) {
 					r.comment = ""
 				}
 			}

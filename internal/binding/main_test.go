@@ -149,10 +149,18 @@ func ruleFor(bridge string) string {
 
 const returnAll = "-A DOCKER-USER -j RETURN"
 
-// chain is DOCKER-USER in the words of `TOOL -S`.
-func (l *lab) chain(tool string) string {
+// jumpFor is a bridge's rule in FORWARD in the words of `iptables -S`.
+func jumpFor(bridge string) string {
+	return fmt.Sprintf(`-A FORWARD -i %s -o %s -m comment --comment "kuryr:%s" -j DOCKER-USER`, bridge, bridge, bridge)
+}
+
+// dockersJump is Docker's own rule there.
+const dockersJump = "-A FORWARD -j DOCKER-USER"
+
+// chain is a chain in the words of `TOOL -S`.
+func (l *lab) chain(tool, name string) string {
 	l.tb.Helper()
-	out := l.Run(tool, "-w", "-S", "DOCKER-USER")
+	out := l.Run(tool, "-w", "-S", name)
 	var rules []string
 	for rule := range strings.Lines(out) {
 		if !strings.HasPrefix(rule, "#") { // a warning that there are tables of the other kind
@@ -162,17 +170,28 @@ func (l *lab) chain(tool string) string {
 	return strings.Join(rules, "\n")
 }
 
-// wantChain fails the test unless the chain is as wanted, or comes to it
+// wantChain fails the test unless DOCKER-USER is as wanted, or comes to it
 // within the time.
 func (l *lab) wantChain(tool string, within time.Duration, rules ...string) {
 	l.tb.Helper()
-	want := strings.Join(append([]string{"-N DOCKER-USER"}, rules...), "\n")
+	l.wantListing(tool, "DOCKER-USER", within, append([]string{"-N DOCKER-USER"}, rules...))
+}
+
+// wantForward is wantChain for FORWARD.
+func (l *lab) wantForward(tool string, within time.Duration, rules ...string) {
+	l.tb.Helper()
+	l.wantListing(tool, "FORWARD", within, append([]string{"-P FORWARD DROP"}, rules...))
+}
+
+func (l *lab) wantListing(tool, chain string, within time.Duration, lines []string) {
+	l.tb.Helper()
+	want := strings.Join(lines, "\n")
 	deadline := time.Now().Add(within)
-	for l.chain(tool) != want && time.Now().Before(deadline) {
+	for l.chain(tool, chain) != want && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
-	if diff := cmp.Diff(want, l.chain(tool)); diff != "" {
-		l.tb.Errorf("%s -S DOCKER-USER (-want +got):\n%s", tool, diff)
+	if diff := cmp.Diff(want, l.chain(tool, chain)); diff != "" {
+		l.tb.Errorf("%s -S %s (-want +got):\n%s", tool, chain, diff)
 	}
 }
 

@@ -38,7 +38,7 @@ var families = [...]nftables.TableFamily{nftables.TableFamilyIPv4, nftables.Tabl
 // answerTimeout bounds the wait for the kernel's answers.
 const answerTimeout = 5 * time.Second
 
-// apply brings the chain of each family to what is wanted, in one transaction.
+// apply brings the chains of each family to what is wanted, in one transaction.
 func (r *ruleset) apply(ctx context.Context, wanted map[string]bool, stale func(string) bool) error {
 	const tries = 5 // dockerd may change the chain between the look and the change
 	var err error
@@ -63,25 +63,23 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 	}
 	changes := 0
 	for _, family := range families {
-		rules, exists, err := r.read(family)
+		user, exists, err := r.read(family)
 		if err != nil {
 			return fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
 		}
 		if !exists {
-			continue
+			continue // then nothing jumps there either
 		}
-		p := planFor(rules, wanted, stale)
-		if len(rules) > 0 || len(p.insert) > 0 {
-			judged, err := r.judged(family)
-			if err != nil {
-				return fmt.Errorf("cannot look for Neutron's chains: %w", err)
-			}
-			if judged {
-				p = planFor(rules, nil, always)
-			}
+		forward, err := r.rules(family, forwardChain)
+		if err != nil {
+			return fmt.Errorf("cannot read chain %s: %w", forwardChain, err)
 		}
-		changes += len(p.remove) + len(p.insert)
-		if err := write(r.changes, family, p); err != nil {
+		inUser, inForward, err := planBoth(user, forward, wanted, stale, func() (bool, error) { return r.judged(family) })
+		if err != nil {
+			return err
+		}
+		changes += inUser.changes() + inForward.changes()
+		if err := errors.Join(r.write(family, inUser), r.writeJumps(family, inForward, forward)); err != nil {
 			return err
 		}
 	}
@@ -92,39 +90,64 @@ func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) err
 	err := r.changes.Flush()
 	crash.After(crash.BindingRules)
 	if err != nil {
-		return fmt.Errorf("cannot change chain %s: %w", dockerUser, err)
+		return fmt.Errorf("cannot change chains %s and %s: %w", dockerUser, forwardChain, err)
 	}
 	return nil
 }
 
-// write adds the changes of one chain to the transaction.
-func write(conn *nftables.Conn, family nftables.TableFamily, p plan) error {
+// write adds the changes of DOCKER-USER to the transaction.
+func (r *ruleset) write(family nftables.TableFamily, p plan) error {
+	if err := r.remove(family, dockerUser, p.remove); err != nil {
+		return err
+	}
+	for _, bridge := range p.insert {
+		r.changes.InsertRule(newRule(family, dockerUser, bridge, expr.Verdict{Kind: expr.VerdictAccept}))
+	}
+	return nil
+}
+
+// writeJumps adds the changes of FORWARD to the transaction. If Docker's jump has
+// been moved since, the kernel knows its handle no more, and all is looked at again.
+func (r *ruleset) writeJumps(family nftables.TableFamily, p plan, forward []rule) error {
+	if err := r.remove(family, forwardChain, p.remove); err != nil {
+		return err
+	}
+	for _, bridge := range p.insert {
+		jump := newRule(family, forwardChain, bridge, expr.Verdict{Kind: expr.VerdictJump, Chain: dockerUser})
+		jump.Position = forward[p.jump].handle
+		r.changes.AddRule(jump)
+	}
+	return nil
+}
+
+func (r *ruleset) remove(family nftables.TableFamily, chain string, rules []rule) error {
 	table := &nftables.Table{Name: "filter", Family: family}
-	chain := &nftables.Chain{Name: dockerUser, Table: table}
-	for _, old := range p.remove {
-		if err := conn.DelRule(&nftables.Rule{Table: table, Chain: chain, Handle: old.handle}); err != nil {
+	for _, old := range rules {
+		if err := r.changes.DelRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: chain, Table: table}, Handle: old.handle}); err != nil {
 			return err
 		}
 	}
-	for _, bridge := range p.insert {
-		// As iptables-nft writes it, so that it can read it: an interface's
-		// name with its NUL (without it, it is a prefix), the counter before
-		// the verdict, the comment as user data.
-		name := append([]byte(bridge), 0)
-		conn.InsertRule(&nftables.Rule{
-			Table: table, Chain: chain,
-			Exprs: []expr.Any{
-				&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
-				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
-				&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
-				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
-				&expr.Counter{},
-				&expr.Verdict{Kind: expr.VerdictAccept},
-			},
-			UserData: userdata.AppendString(nil, userdata.TypeComment, courier.MarkPrefix+bridge),
-		})
-	}
 	return nil
+}
+
+// newRule is a rule as iptables-nft writes it, so that it can read it: an
+// interface's name with its NUL (without it, it is a prefix), the counter before
+// the verdict, the comment as user data.
+func newRule(family nftables.TableFamily, chain, bridge string, verdict expr.Verdict) *nftables.Rule {
+	table := &nftables.Table{Name: "filter", Family: family}
+	name := append([]byte(bridge), 0)
+	return &nftables.Rule{
+		Table: table, Chain: &nftables.Chain{Name: chain, Table: table},
+		Exprs: []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+			&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+			&expr.Counter{},
+			&verdict,
+		},
+		UserData: userdata.AppendString(nil, userdata.TypeComment, courier.MarkPrefix+bridge),
+	}
 }
 
 // errChanging tells that the ruleset changed while it was read.
@@ -144,21 +167,27 @@ func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, 
 	case err != nil:
 		return nil, false, err
 	}
-	messages, err := r.ask(family, unix.NFT_MSG_GETRULE, netlink.Dump, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, dockerUser)
+	rules, err = r.rules(family, dockerUser)
+	return rules, err == nil, err
+}
+
+// rules returns those of a chain; none if there is no such chain.
+func (r *ruleset) rules(family nftables.TableFamily, chain string) (rules []rule, err error) {
+	messages, err := r.ask(family, unix.NFT_MSG_GETRULE, netlink.Dump, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, chain)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	for _, m := range messages {
 		if m.Header.Flags&netlink.DumpInterrupted != 0 {
-			return nil, false, errChanging
+			return nil, errChanging
 		}
 		one, err := parseRule(m.Data)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		rules = append(rules, one)
 	}
-	return rules, true, nil
+	return rules, nil
 }
 
 func (r *ruleset) open() (err error) {
@@ -248,15 +277,15 @@ func parseRule(data []byte) (rule, error) {
 	}
 	for _, kind := range kinds {
 		if kind != "counter" && kind != "immediate" {
-			r.returnAll = false
+			r.returnAll, r.jumpAll = false, false
 		}
 	}
 	return r, ad.Err()
 }
 
 // parseExpression reads one expression of a rule and returns its name. It
-// looks into two: a verdict (returnAll is set by RETURN; the caller sees
-// whether there are conditions), and iptables' match "comment", in which
+// looks into two: a verdict (returnAll is set by RETURN, jumpAll by a jump to
+// DOCKER-USER; the caller sees whether there are conditions), and iptables' match "comment", in which
 // iptables-restore writes what it read as user data.
 func parseExpression(ad *netlink.AttributeDecoder, r *rule) (name string) {
 	for ad.Next() {
@@ -266,7 +295,9 @@ func parseExpression(ad *netlink.AttributeDecoder, r *rule) (name string) {
 		case unix.NFTA_EXPR_DATA:
 			switch name {
 			case "immediate":
-				r.returnAll = r.returnAll || verdict(ad.Bytes()) == unix.NFT_RETURN
+				code, chain := verdict(ad.Bytes())
+				r.returnAll = r.returnAll || code == unix.NFT_RETURN
+				r.jumpAll = r.jumpAll || code == unix.NFT_JUMP && chain == dockerUser
 			case "match":
 				if c := matchComment(ad.Bytes()); c != "" {
 					r.comment = c
@@ -277,15 +308,17 @@ func parseExpression(ad *netlink.AttributeDecoder, r *rule) (name string) {
 	return name
 }
 
-// verdict returns the code of an immediate expression's verdict, or NFT_CONTINUE.
-func verdict(data []byte) int32 {
-	code := int32(unix.NFT_CONTINUE)
+// verdict returns the code of an immediate expression's verdict, or NFT_CONTINUE,
+// and the chain that it names.
+func verdict(data []byte) (code int32, chain string) {
+	code = unix.NFT_CONTINUE
 	descend(data, []uint16{unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CODE}, func(b []byte) {
 		if len(b) == 4 {
 			code = int32(binary.BigEndian.Uint32(b))
 		}
 	})
-	return code
+	descend(data, []uint16{unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN}, func(b []byte) { chain = cString(b) })
+	return code, chain
 }
 
 // matchComment returns the text of iptables' match "comment", or "".

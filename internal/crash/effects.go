@@ -86,7 +86,7 @@ const (
 
 // Effects on Docker's firewall, and of executables that plug.
 const (
-	// BindingRules changes DOCKER-USER, in one transaction.
+	// BindingRules changes DOCKER-USER and FORWARD, in one transaction.
 	BindingRules Effect = "binding rules"
 	// BindingLegacyRule changes one rule of iptables-legacy.
 	BindingLegacyRule Effect = "binding legacy rule"

@@ -156,8 +156,8 @@ func (l link) byBridgeAgent() bool {
 
 var counters = regexp.MustCompile(`counter packets \d+ bytes \d+ `)
 
-// rules lists the rules in Docker's chain for users, and all tables that are
-// named after Kuryr, in the words of `nft`.
+// rules lists the rules in Docker's chain for users, Kuryr's in FORWARD, and all
+// tables that are named after Kuryr, in the words of `nft`.
 func (k *Kuryr) rules(ctx context.Context) ([]string, error) {
 	out, err := k.Machine.Output(ctx, "nft", "list", "ruleset")
 	if err != nil {
@@ -174,7 +174,8 @@ func (k *Kuryr) rules(ctx context.Context) ([]string, error) {
 		case opens:
 			chain = name
 		case line == "" || line == "}":
-		case chain == "DOCKER-USER" || strings.Contains(table, "kuryr"):
+		case chain == "DOCKER-USER" || strings.Contains(table, "kuryr"),
+			chain == "FORWARD" && strings.Contains(line, ` comment "`+courier.MarkPrefix):
 			lines = append(lines, fmt.Sprintf("rule %s %s: %s", table, chain, line))
 		}
 	}

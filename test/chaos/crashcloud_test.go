@@ -158,12 +158,12 @@ func (l *crashLab) settleOn(_ string, _ crashOperation, o *testkit.KuryrOptions)
 	}
 }
 
-// dockersChains makes dockerd's chain, without dockerd, unless a dockerd has
+// dockersChains makes dockerd's chains, without dockerd, unless a dockerd has
 // been there.
 func (l *crashLab) dockersChains() {
 	for _, tool := range []string{"iptables", "ip6tables"} {
 		if _, err := l.machine.Output(l.t.Context(), tool, "-n", "-L", "DOCKER-USER"); err != nil {
-			l.run(tool, "-N", "DOCKER-USER")
+			l.dockersChain(tool)
 		}
 	}
 }

@@ -50,10 +50,10 @@ func newCrashMachine(t *testing.T) *testkit.Machine {
 	return m
 }
 
-// dockersChains makes dockerd's chain, without dockerd.
+// dockersChains makes dockerd's chains, without dockerd.
 func (l *crashLab) dockersChains() {
 	for _, tool := range []string{"iptables", "ip6tables"} {
-		l.run(tool, "-N", "DOCKER-USER")
+		l.dockersChain(tool)
 	}
 }
 

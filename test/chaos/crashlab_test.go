@@ -71,6 +71,12 @@ func newCrashLab(t *testing.T, binary string, op crashOperation) *crashLab {
 	return l
 }
 
+// dockersChain makes dockerd's chain and the jump to it, without dockerd.
+func (l *crashLab) dockersChain(tool string) {
+	l.run(tool, "-N", "DOCKER-USER")
+	l.run(tool, "-I", "FORWARD", "-j", "DOCKER-USER")
+}
+
 func (l *crashLab) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), crashWait)
 	defer cancel()

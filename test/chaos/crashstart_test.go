@@ -142,6 +142,6 @@ func (l *crashLab) firstStart() crashTrial {
 
 // legacyStart is the start of a container where Docker uses iptables-legacy.
 func (l *crashLab) legacyStart() crashTrial {
-	l.run("iptables-legacy", "-N", "DOCKER-USER")
+	l.dockersChain("iptables-legacy")
 	return l.alone(l.containerStart)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -291,24 +292,30 @@ func (x *truth) compareLink(all *faultList, l kernelLink, p testkit.Port) {
 
 // Names of links and bridges in rules.
 var (
-	ruleBridge = regexp.MustCompile(`comment "kuryr:(brq[0-9a-f-]+)"`)
+	ruleBridge = regexp.MustCompile(`(accept|jump DOCKER-USER) comment "kuryr:(brq[0-9a-f-]+)"`)
 	ruleTap    = regexp.MustCompile(`"(tap[0-9a-f]{8}-[0-9a-f]{2})"`)
 )
 
-// compareRules: each bridge has one rule in DOCKER-USER, and no rule or set
-// names a link that is neither there nor to be expected.
+// compareRules: each bridge has one rule in DOCKER-USER, which accepts, and one
+// in FORWARD, which jumps there; no rule or set names a link that is neither
+// there nor to be expected.
 func (x *truth) compareRules(all *faultList) {
-	rules, there := map[string]int{}, map[string]bool{}
+	accepts, jumps, there := map[string]int{}, map[string]int{}, map[string]bool{}
 	for _, m := range ruleBridge.FindAllStringSubmatch(x.ruleset, -1) {
-		rules[m[1]]++
+		if verdict, bridge := m[1], m[2]; verdict == "accept" {
+			accepts[bridge]++
+		} else {
+			jumps[bridge]++
+		}
 	}
 	for _, l := range x.links {
 		there[l.Name] = true
-		if n := rules[l.Name]; strings.HasPrefix(l.Name, "brq") && n != 1 {
-			all.add("kernel: the bridge %s has %d rules in DOCKER-USER", l.Name, n)
+		if a, j := accepts[l.Name], jumps[l.Name]; strings.HasPrefix(l.Name, "brq") && (a != 1 || j != 1) {
+			all.add("kernel: the bridge %s has %d rules in DOCKER-USER and %d in FORWARD", l.Name, a, j)
 		}
 	}
-	for bridge := range rules {
+	maps.Copy(jumps, accepts)
+	for bridge := range jumps {
 		if !there[bridge] {
 			all.add("kernel: the rule of the bridge %s is left", bridge)
 		}
