@@ -20,13 +20,13 @@ import (
 // FORWARD to DOCKER-USER and inserts it again: two processes, and milliseconds
 // in between. What containers of Kuryr's send each other passes all the same.
 func TestEngineMovesItsJump(t *testing.T) {
-	h := newHost(t)
+	h := newQuietHost(t) // what queues between namespaces have no room for is lost, too
 	n := h.network("net", "--subnet", "10.53.0.0/24")
 	a, b := n.run("alice"), n.run("bob")
 	a.reaches(b.ip4())
 
 	quiet := a.floods(b)
-	time.Sleep(2 * time.Second)
+	time.Sleep(time.Second)
 	sent, lost := quiet.end()
 	t.Logf("the engine does nothing: %d packets, %d lost", sent, lost)
 	if lost > 0 {
@@ -34,7 +34,7 @@ func TestEngineMovesItsJump(t *testing.T) {
 	}
 
 	busy := a.floods(b)
-	const networks = 8
+	const networks = 5
 	for i := range networks {
 		bridge := fmt.Sprintf("bridge%d", i)
 		h.docker("network", "create", bridge)
