@@ -181,7 +181,11 @@ func (l *crashLab) promiseToLeave() {
 func (l *crashLab) leave(empty testkit.Inventory) {
 	ctx, cancel := context.WithTimeout(context.Background(), crashPromise+crashWait)
 	defer cancel()
-	if _, err := l.revive(); err != nil {
+	died, err := l.revive()
+	if err == nil && !died && l.kuryr.Ended() { // a trial that failed may have killed it
+		err = l.restart()
+	}
+	if err != nil {
 		l.t.Errorf("in the end: %v", err)
 	}
 	for _, remove := range slices.Backward(l.stays) {
