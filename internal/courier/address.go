@@ -136,7 +136,6 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		a, err = c.adoptPort(ctx, n, p, r, err)
 	}
 	if err != nil {
-		c.demand(p.Network, hit, Binding{})
 		return netip.Prefix{}, because(op, subject, advised(err, r))
 	}
 	c.demand(p.Network, hit, c.snapshot(a).Binding)

@@ -47,13 +47,13 @@ const (
 // pools may take: several hosts share it with each other, and with others.
 const headroom = 8
 
-// demand takes note that an endpoint asked for a port, whether the pool had one,
-// and how the port that it got is bound, if it got one.
+// demand takes note that an endpoint got a port, whether it was the pool's, and how
+// it is bound.
 func (c *Courier) demand(id EngineNetworkID, hit bool, how Binding) {
 	if c.opt.PortPool.Max == 0 {
 		return
 	}
-	now, never := time.Now(), how.VIFType != "" && !c.Binder.Anonymous(how)
+	now, never := time.Now(), !c.Binder.Anonymous(how)
 	c.mu.Lock()
 	p := c.portPools[id]
 	if p == nil {

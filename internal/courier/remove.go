@@ -383,6 +383,9 @@ func (c *Courier) eraseAttachment(ctx context.Context, a *attachment) error {
 			return err
 		}
 	}
+	if r.Port == "" && c.mayAppear(r.Unanswered) {
+		return errWaiting // a request for a singular port was sent twice: one that is gone makes room for the other
+	}
 	return c.finishAttachment(ctx, a)
 }
 

@@ -133,3 +133,51 @@ func TestUnsentIsNotLookedFor(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A port with a wished MAC is asked for twice when the first answer is lost. If
+// both requests are late, the second makes another port as soon as the first one's
+// is deleted.
+func TestBothRequestsAreLate(t *testing.T) {
+	w := newWorld(t)
+	e, ctx := &engine{w: w}, t.Context()
+	n := mustNetwork(t, e, "twice", poolSpec{cidr: "10.79.0.0/24"})
+	w.breaker.mu.Lock()
+	w.breaker.away = true
+	w.breaker.mu.Unlock()
+	if _, err := e.start(ctx, n, "one", "02:00:00:00:79:01"); courier.KindOf(err) != courier.Unavailable {
+		t.Fatalf("a start with Neutron away: %v", err)
+	}
+	w.breaker.mu.Lock()
+	w.breaker.away = false
+	w.breaker.mu.Unlock()
+	entries, err := w.journal.Load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := courier.Mark{Host: testHost}
+	for _, x := range entries {
+		if x.Kind == "attachment" {
+			mark.Intent = x.ID
+		}
+	}
+	late := func() courier.PortID {
+		p, err := w.neutron.CreatePort(ctx, courier.PortSpec{Network: w.c.Status().Networks[0].Neutron, Mark: mark, Host: testHost})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.ID
+	}
+	for range 2 {
+		id := late()
+		w.c.Resume()
+		settled(t, func() string {
+			found, err := w.neutron.FindPorts(ctx, courier.PortQuery{ID: id})
+			if err != nil || len(found) > 0 {
+				return "the port that came late is there"
+			}
+			return ""
+		})
+	}
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}

@@ -20,7 +20,7 @@ import (
 func TestCloudRefusals(t *testing.T) {
 	o := newOperator(t)
 	elsewhere := o.tenant("elsewhere", "10.84.0.0/24", "fd84::/64")
-	h := newQuietHost(t)
+	h := newQuietSpecialHost(t, testkit.KuryrOptions{Config: testkit.NoPortPools})
 	n := h.network("net", "--subnet", "10.85.0.0/24")
 	existing := h.network("existing", elsewhere.flags...)
 	lost := h.network("lost", "--subnet", "10.86.0.0/24")
