@@ -197,7 +197,7 @@ func poolOptions() []Option {
 	const section = "vif_pool"
 	return []Option{{
 		Section: section, Name: "ports_pool_max", Value: "NUMBER", Default: "64",
-		Doc: "How many ports are kept ready for each network on this host at most, 0 to 1000, and no more than an eighth of its smallest subnet. 0: none. " +
+		Doc: "How many ports are kept ready for each network on this host at most, 0 to 1000, and less than an eighth of its smallest subnet. 0: none. " +
 			"A container that gets one starts without a call to Neutron.",
 		field: func(c *Config) any { return &c.PortPoolMax }, check: numberFrom(0, maxCount),
 	}, {

@@ -124,13 +124,18 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		return netip.Prefix{}, &Error{Kind: Unavailable, Op: op, Subject: subject, Public: "this host is being drained: no container is started here",
 			Hint: "start it on another host, or end that with: kuryr drain --undo"}
 	}
-	a, err := c.takePooled(ctx, p, r)
+	a, err := c.takePooled(ctx, p, r, r.Address.IsValid())
 	hit := a != nil
 	if a == nil && err == nil {
 		a, err = c.takeOverPort(ctx, p, r)
 	}
 	if a == nil && err == nil {
 		a, err = c.reservePort(ctx, n, p, r)
+	}
+	if KindOf(err) == Exhausted {
+		if last := c.lastResort(ctx, p, r); last != nil {
+			a, err, hit = last, nil, true
+		}
 	}
 	if KindOf(err) == Conflict {
 		a, err = c.adoptPort(ctx, n, p, r, err)

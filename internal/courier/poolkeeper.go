@@ -91,12 +91,12 @@ func (p *portPool) target(o PortPool, room int, now time.Time) int {
 }
 
 // room is how many ports of the network this host may keep ready: a part of its
-// smallest subnet.
+// smallest subnet, and none of a very small one.
 func (r networkRecord) room() int {
 	room := maxRoom
 	for _, s := range r.Subnets {
 		if bits := s.CIDR.Addr().BitLen() - s.CIDR.Bits(); bits < maxRoomBits {
-			room = min(room, 1<<bits/headroom)
+			room = min(room, 1<<bits/headroom-1)
 		}
 	}
 	return room

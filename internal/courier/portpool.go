@@ -22,10 +22,10 @@ type PortPool struct {
 }
 
 // takePooled returns a pooled attachment for an endpoint to be, entered into
-// state reserved; nil: there is none that fits. One that cools down is taken for
-// its address alone: whoever names that wants the very one.
-func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest) (*attachment, error) {
-	a := c.claimPooled(p, r)
+// state reserved; nil: there is none that fits. One that cools down is taken if
+// that is said: for its address, since whoever names that wants the very one.
+func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest, cool bool) (*attachment, error) {
+	a := c.claimPooled(p, r, cool)
 	if a == nil {
 		return nil, nil
 	}
@@ -47,12 +47,12 @@ func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest
 }
 
 // claimPooled enters the one that has rested longest into state reserved.
-func (c *Courier) claimPooled(p poolRecord, r AddressRequest) *attachment {
+func (c *Courier) claimPooled(p poolRecord, r AddressRequest, cool bool) *attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var best *attachment
 	for _, a := range c.attachments {
-		fits := a.rec.State == pooled || a.rec.State == cooling && r.Address.IsValid()
+		fits := a.rec.State == pooled || cool && a.rec.State == cooling
 		if !fits || a.rec.Network != p.Network || !a.rec.serves(p.Subnet, r) {
 			continue
 		}
@@ -67,6 +67,36 @@ func (c *Courier) claimPooled(p poolRecord, r AddressRequest) *attachment {
 	best.rec.State, best.rec.Touched = reserved, time.Now()
 	best.rec.Addresses[best.rec.spare(p.Subnet)].Pool = p.ID
 	return best
+}
+
+// lastResort takes a port that cools down, or is just being made, where Neutron
+// has no other: no pool may keep the last address from a container. nil: there is none.
+func (c *Courier) lastResort(ctx context.Context, p poolRecord, r AddressRequest) *attachment {
+	patient, cancel := patience(ctx)
+	defer cancel()
+	for {
+		a, err := c.takePooled(ctx, p, r, true)
+		if a != nil || err != nil || !c.making(p.Network) {
+			return a
+		}
+		select {
+		case <-patient.Done():
+			return nil
+		case <-time.After(firstLook):
+		}
+	}
+}
+
+// making tells whether ports of a network's pool are about to be ready.
+func (c *Courier) making(id EngineNetworkID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.attachments {
+		if a.rec.Network == id && a.rec.inPool() && !a.rec.settled() {
+			return true
+		}
+	}
+	return false
 }
 
 // serves tells whether what is asked for of a subnet is what the port has.

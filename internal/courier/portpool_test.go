@@ -381,7 +381,7 @@ func TestPoolIsRefused(t *testing.T) {
 	}
 	w.restart()
 	e, ctx := &engine{w: w}, t.Context()
-	small, err := e.networkCreate(ctx, "small", poolSpec{cidr: "10.62.0.0/28"}) // 13 addresses: an eighth is 2
+	small, err := e.networkCreate(ctx, "small", poolSpec{cidr: "10.62.0.0/27"}) // 29 addresses: an eighth, and one less, is 3
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,8 +389,19 @@ func TestPoolIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := w.awaitPool(small.id, func(s courier.PoolStats) bool { return s.Ready == 2 }); s.Target != 2 {
+	if s := w.awaitPool(small.id, func(s courier.PoolStats) bool { return s.Ready == 3 }); s.Target != 3 {
 		t.Errorf("the pool of a small subnet: %+v", s)
+	}
+	full := []*container{k}
+	for i := range 28 { // what is ready, and what is being made, goes too
+		x, err := e.start(ctx, small, fmt.Sprintf("s%d", i), "")
+		if err != nil {
+			t.Fatalf("container %d of 29: %v", i+2, err)
+		}
+		full = append(full, x)
+	}
+	for _, x := range full[1:] {
+		e.stop(ctx, x)
 	}
 	narrow, err := e.networkCreate(ctx, "narrow", poolSpec{cidr: "10.63.0.0/16", ipRange: "10.63.0.0/29"}) // 6 addresses
 	if err != nil {
