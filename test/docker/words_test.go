@@ -85,26 +85,35 @@ func (n network) cidrs() []netip.Prefix {
 	return all
 }
 
-// ports returns the Neutron ports on it that containers have, or had; not those
-// that this host keeps ready.
-func (n network) ports() []testkit.Port {
+// allPorts returns the Neutron ports on it.
+func (n network) allPorts() []testkit.Port {
 	n.h.t.Helper()
 	all, err := n.h.kuryr.Neutron.Ports(n.h.t.Context(), n.neutron())
 	if err != nil {
 		n.h.t.Fatal(err)
 	}
+	return all
+}
+
+// ports returns the Neutron ports on it that containers have, or had; not those
+// that this host keeps ready, of which some may be about to be made.
+func (n network) ports() []testkit.Port {
+	n.h.t.Helper()
+	all := n.allPorts()
 	s, err := n.h.kuryr.Status(n.h.t.Context())
 	if err != nil {
 		n.h.t.Fatal(err)
 	}
 	pooled := s.Pooled()
-	return slices.DeleteFunc(all, func(p testkit.Port) bool { return pooled[p.ID] })
+	return slices.DeleteFunc(all, func(p testkit.Port) bool {
+		return pooled[p.ID] || p.DeviceID == "" && strings.HasPrefix(p.Description, "kuryr:")
+	})
 }
 
 // port returns the Neutron port on it that has an address.
 func (n network) port(address string) testkit.Port {
 	n.h.t.Helper()
-	all := n.ports()
+	all := n.allPorts()
 	for _, p := range all {
 		for _, f := range p.FixedIPs {
 			if f.Address == address {
