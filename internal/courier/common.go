@@ -123,12 +123,49 @@ func (c *Courier) leaveNetwork(ctx context.Context, r networkRecord) error {
 		}
 	}
 	if r.Origin == common {
+		pools, err := c.taggedPools(ctx, r)
+		if err != nil {
+			return err
+		}
 		deleted, err := c.deleteUnused(ctx, r)
-		if deleted || err != nil {
+		if deleted && err == nil {
+			return c.untagEmptyPools(ctx, pools)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return c.leaveSubnets(ctx, r)
+}
+
+// taggedPools returns the subnetpools of a network's subnets that may have the
+// Python Kuryr's tag: only with compat_tags.
+func (c *Courier) taggedPools(ctx context.Context, r networkRecord) (pools []SubnetPoolID, err error) {
+	if !c.opt.CompatTags {
+		return nil, nil
+	}
+	all, err := c.Neutron.SubnetsOfNetwork(ctx, r.Neutron)
+	for _, s := range all {
+		if s.Pool != "" {
+			pools = append(pools, s.Pool)
+		}
+	}
+	return pools, err
+}
+
+// untagEmptyPools takes that tag from subnetpools that the last subnet has left:
+// whose pool it was may have gone while another network still used the subnet.
+func (c *Courier) untagEmptyPools(ctx context.Context, pools []SubnetPoolID) error {
+	for _, id := range pools {
+		others, err := c.Neutron.SubnetsOfPool(ctx, id)
+		if err == nil && len(others) == 0 {
+			err = c.untag(ctx, Resource{SubnetPoolResource, string(id)}, []string{pyPoolExisting})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deleteUnused deletes a network that Kuryr made, unless others use it. A user
