@@ -141,7 +141,7 @@ func (c *Courier) lookOnce(waiting []*waiter) {
 // has taken too long is opened later, unless it is fatal.
 func (c *Courier) open(ctx context.Context, a *attachment) error {
 	rec := c.snapshot(a)
-	if !rec.Closed && !c.opt.VIFPluggingIsFatal {
+	if !rec.Closed && (rec.Active || !c.opt.VIFPluggingIsFatal) {
 		return nil
 	}
 	wait, cancel := c.pluggingTime(ctx)

@@ -258,10 +258,7 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	if err := c.save(ctx, durable, a); err != nil {
 		return err
 	}
-	made, err := c.postPort(ctx, PortSpec{
-		Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: wish, MAC: mac,
-		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host,
-		Settings: a.settings, Mark: c.mark(a.rec.Intent)})
+	made, err := c.postPort(ctx, c.portSpec(a, wish, mac))
 	if err != nil {
 		return err
 	}
@@ -269,6 +266,13 @@ func (c *Courier) createPort(ctx context.Context, a *attachment, wish []FixedIP,
 	defer c.mu.Unlock()
 	a.rec.take(made, c.networks[a.rec.Network])
 	return nil
+}
+
+// portSpec describes a's port.
+func (c *Courier) portSpec(a *attachment, wish []FixedIP, mac MAC) PortSpec {
+	return PortSpec{Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: wish, MAC: mac,
+		DeviceID: string(a.rec.Endpoint), DeviceOwner: ownerEndpoint, Host: c.opt.Host,
+		Settings: a.settings, Mark: c.mark(a.rec.Intent)}
 }
 
 // advance enters the next state, unless the attachment was given up meanwhile,
@@ -374,74 +378,4 @@ func (c *Courier) exchange(ctx context.Context, a *attachment, addresses []addre
 	a.rec.take(made, c.networks[a.rec.Network])
 	c.mu.Unlock()
 	return c.save(ctx, noted, a)
-}
-
-// ReleaseAddress gives an address up. An attachment that has joined a sandbox
-// keeps its addresses until Detach: no mistake about a pool may cut a running
-// container off. Unknown pools and addresses are no error.
-func (c *Courier) ReleaseAddress(ctx context.Context, id PoolID, addr netip.Addr) error {
-	op, subject := "release address "+addr.String(), ""
-	p, err := c.poolInTime(ctx, id)
-	if err != nil {
-		return because(op, "of pool "+string(id), c.releaseInherited(ctx, poolRecord{ID: id, Inherited: true}, addr))
-	}
-	if p == nil {
-		return nil
-	}
-	c.mu.Lock()
-	if held := (heldAddress{id, addr}); !c.releases[held].IsZero() {
-		delete(c.releases, held)
-		c.mu.Unlock()
-		return nil
-	}
-	if p.rec.Network == "" {
-		if p.rec.Gateway == addr {
-			p.rec.Gateway = netip.Addr{}
-		}
-		p.rec.Auxiliary = slices.DeleteFunc(slices.Clone(p.rec.Auxiliary), func(x netip.Addr) bool { return x == addr })
-		c.mu.Unlock()
-		return because(op, subject, c.save(ctx, noted, p))
-	}
-	a := c.releasable(p.rec.Network, addr)
-	if a == nil {
-		rec := p.rec
-		c.mu.Unlock()
-		return because(op, subject, c.releaseInherited(ctx, rec, addr))
-	}
-	held := false
-	for i := range a.rec.Addresses {
-		if a.rec.Addresses[i].Address == addr {
-			a.rec.Addresses[i].Pool = ""
-		}
-		held = held || a.rec.Addresses[i].Pool != ""
-	}
-	held = held && a.rec.Endpoint == ""
-	rests := !held && c.reusable(a)
-	switch {
-	case rests:
-		c.restNow(a)
-	case !held:
-		a.rec.State = removing
-	}
-	c.mu.Unlock()
-	switch {
-	case rests:
-		return because(op, subject, c.rested(ctx, a))
-	case held:
-		return because(op, subject, c.save(ctx, noted, a))
-	}
-	return because(op, subject, c.removeLater(ctx, a))
-}
-
-// releasable returns the attachment whose address the engine may give up: a
-// reservation, or one that never joined, since the engine did not get
-// Attach's answer. Called with mu held.
-func (c *Courier) releasable(id EngineNetworkID, addr netip.Addr) *attachment {
-	for _, a := range c.attachments {
-		unused := a.rec.State == reserved || a.rec.State == attached && !a.rec.Joined
-		if a.rec.Network == id && unused && a.rec.has(addr) {
-			return a
-		}
-	}
-	return nil
 }

@@ -316,7 +316,7 @@ func (c *Courier) beginPlug(ctx context.Context, a *attachment) (attachmentRecor
 		return rec, err
 	}
 	c.mu.Lock()
-	a.rec.Linked, a.rec.Python = true, c.opt.CompatTags
+	a.rec.Linked, a.rec.Active, a.rec.Python = true, false, c.opt.CompatTags
 	a.rec.Closed = c.Binder.FailsOpen(rec.Binding)
 	rec.Closed = a.rec.Closed
 	c.mu.Unlock()

@@ -73,6 +73,58 @@ func (c *Courier) freshSubnets(ctx context.Context, n *network) networkRecord {
 	return n.rec
 }
 
+// What Join tells of subnets is asked for each refreshEvery, in one request for
+// all networks with a pool: an operator's new host route is in the containers
+// that start so much later. Join asks itself when that has failed for staleAfter.
+const (
+	refreshEvery = 10 * time.Second
+	staleAfter   = 2 * refreshEvery
+)
+
+// keepSubnets asks for what Join tells of subnets, beside keepPools: neither
+// waits for the other where a cloud takes seconds for each request.
+func (c *Courier) keepSubnets() {
+	var took time.Duration
+	for c.pause(refreshEvery-took, nil) {
+		began := time.Now()
+		c.refreshSubnets(began)
+		took = time.Since(began)
+	}
+}
+
+// refreshSubnets asks Neutron for the subnets of all networks with a pool.
+// Nobody waits for it: it has as long as the answer is of use.
+func (c *Courier) refreshSubnets(now time.Time) {
+	var ids []NetworkID
+	c.mu.Lock()
+	for id := range c.portPools {
+		if n := c.networks[id]; n != nil {
+			ids = append(ids, n.rec.Neutron)
+		}
+	}
+	c.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.stopped, refreshEvery)
+	defer cancel()
+	found, err := c.Neutron.SubnetsOfNetworks(ctx, ids)
+	if err != nil {
+		return // Join will say so
+	}
+	byNetwork := map[NetworkID][]Subnet{}
+	for _, s := range found {
+		byNetwork[s.Network] = append(byNetwork[s.Network], s)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.portPools {
+		if n := c.networks[id]; n != nil && slices.Contains(ids, n.rec.Neutron) {
+			n.rec.Subnets, n.refreshed = refreshed(n.rec.Subnets, byNetwork[n.rec.Neutron]), now
+		}
+	}
+}
+
 // refreshed returns the subnets, in their order, with what Neutron says of them now.
 func refreshed(known []subnetRecord, now []Subnet) []subnetRecord {
 	out := slices.Clone(known)
@@ -164,21 +216,10 @@ func (c *Courier) Detach(ctx context.Context, network EngineNetworkID, endpoint 
 			c.releases[heldAddress{x.Pool, x.Address}] = time.Now()
 		}
 	}
-	rests := c.reusable(a)
-	if rests {
-		c.restNow(a)
-	} else {
-		a.rec.State = removing
-	}
+	goOn := c.letGo(a)
 	c.mu.Unlock()
 	err := c.save(context.WithoutCancel(ctx), durable, renamed...)
-	e := error(nil)
-	if rests {
-		e = c.rested(ctx, a)
-	} else {
-		e = c.removeLater(ctx, a)
-	}
-	if err == nil {
+	if e := goOn(ctx); err == nil {
 		err = e
 	}
 	return because(op, subject, err)

@@ -1,7 +1,6 @@
 package courier
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -35,14 +34,6 @@ const (
 	forgetAfter  = 12 // times Idle
 )
 
-// What Join tells of subnets is asked for each refreshEvery, in one request for
-// all networks with a pool: an operator's new host route is in the containers
-// that start so much later. Join asks itself when that has failed for staleAfter.
-const (
-	refreshEvery = 10 * time.Second
-	staleAfter   = 2 * refreshEvery
-)
-
 // headroom is the part of a subnet, and of what a host may keep of it, that
 // pools may take: several hosts share it with each other, and with others.
 const headroom = 8
@@ -69,6 +60,11 @@ func (c *Courier) demand(id EngineNetworkID, hit bool, how Binding) {
 		p.misses++
 	}
 	c.mu.Unlock()
+	c.tendSoon()
+}
+
+// tendSoon has pools looked at before a second is over.
+func (c *Courier) tendSoon() {
 	select {
 	case c.poolSoon <- struct{}{}:
 	default:
@@ -115,50 +111,6 @@ func (c *Courier) drained() bool { return c.opt.Drained != nil && c.opt.Drained(
 func (c *Courier) keepPools() {
 	for c.pause(time.Second, c.poolSoon) {
 		c.tendPools(time.Now())
-	}
-}
-
-// keepSubnets asks for what Join tells of subnets, beside keepPools: neither
-// waits for the other where a cloud takes seconds for each request.
-func (c *Courier) keepSubnets() {
-	var took time.Duration
-	for c.pause(refreshEvery-took, nil) {
-		began := time.Now()
-		c.refreshSubnets(began)
-		took = time.Since(began)
-	}
-}
-
-// refreshSubnets asks Neutron for the subnets of all networks with a pool.
-// Nobody waits for it: it has as long as the answer is of use.
-func (c *Courier) refreshSubnets(now time.Time) {
-	var ids []NetworkID
-	c.mu.Lock()
-	for id := range c.portPools {
-		if n := c.networks[id]; n != nil {
-			ids = append(ids, n.rec.Neutron)
-		}
-	}
-	c.mu.Unlock()
-	if len(ids) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(c.stopped, refreshEvery)
-	defer cancel()
-	found, err := c.Neutron.SubnetsOfNetworks(ctx, ids)
-	if err != nil {
-		return // Join will say so
-	}
-	byNetwork := map[NetworkID][]Subnet{}
-	for _, s := range found {
-		byNetwork[s.Network] = append(byNetwork[s.Network], s)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range c.portPools {
-		if n := c.networks[id]; n != nil && slices.Contains(ids, n.rec.Neutron) {
-			n.rec.Subnets, n.refreshed = refreshed(n.rec.Subnets, byNetwork[n.rec.Neutron]), now
-		}
 	}
 }
 
@@ -261,17 +213,14 @@ func (c *Courier) fill(n *network, p *portPool, k int) {
 	now := time.Now()
 	c.mu.Lock()
 	p.filled(k, err, now)
-	if KindOf(err) == Exhausted && err != nil { // others may need what is left
+	if KindOf(err) == Exhausted { // others may need what is left
 		p.limit, p.grow = c.poolSize(n.rec.ID)/2, now.Add(limitFor)
 	}
 	c.mu.Unlock()
 	if err != nil && !errors.Is(err, ErrAway) && c.stopped.Err() == nil {
 		c.log.Info("no ports were made ahead of need", "network", n.rec.Neutron, "ports", k, "err", err)
 	}
-	select {
-	case c.poolSoon <- struct{}{}: // there may be more to do
-	default:
-	}
+	c.tendSoon() // there may be more to do
 }
 
 // filled takes note of how the making of k ports ended. A cloud that is slow may
@@ -341,8 +290,7 @@ func (c *Courier) postPooled(n *network, made []*attachment, entities []entity) 
 	want := c.wish(n, AttachRequest{})
 	specs := make([]PortSpec, len(made))
 	for i, a := range made {
-		specs[i] = PortSpec{Network: a.rec.Neutron, Name: "kuryr-port", FixedIPs: want, DeviceOwner: ownerEndpoint,
-			Host: c.opt.Host, Settings: a.settings, Mark: c.mark(a.rec.Intent)}
+		specs[i] = c.portSpec(a, want, MAC{})
 	}
 	ports, err := c.Neutron.CreatePorts(ctx, specs)
 	if err != nil {
@@ -421,48 +369,5 @@ func (c *Courier) unlinked(ready []*attachment, pairs map[string]Pair) (out []*a
 			out = append(out, a)
 		}
 	}
-	return out
-}
-
-// PoolStats tell of a network's port pool.
-type PoolStats struct {
-	Network EngineNetworkID `json:"docker_network_id"`
-	Ready   int             `json:"ready"`   // plugged, for the next endpoints
-	Resting int             `json:"resting"` // left by an endpoint a moment ago, or being made
-	Target  int             `json:"target"`
-	Hits    int             `json:"hits"`   // endpoints since Start that got a port of it
-	Misses  int             `json:"misses"` // and that did not
-
-	Ports []AttachmentInfo `json:"ports"` // those ready and resting
-}
-
-// poolStats returns what there is of each. Called with mu held.
-func (c *Courier) poolStats() []PoolStats {
-	now, out := time.Now(), []PoolStats{}
-	byNetwork := map[EngineNetworkID]*PoolStats{}
-	for id, p := range c.portPools {
-		n := c.networks[id]
-		if n == nil {
-			continue
-		}
-		byNetwork[id] = &PoolStats{Network: id, Target: p.target(c.opt.PortPool, n.rec.room(), now), Hits: p.hits, Misses: p.misses, Ports: []AttachmentInfo{}}
-	}
-	for _, a := range c.attachments {
-		s := byNetwork[a.rec.Network]
-		if s == nil || !a.rec.inPool() {
-			continue
-		}
-		s.Ports = append(s.Ports, a.rec.info())
-		if a.rec.State == pooled {
-			s.Ready++
-		} else {
-			s.Resting++
-		}
-	}
-	for _, s := range byNetwork {
-		slices.SortFunc(s.Ports, func(a, b AttachmentInfo) int { return cmp.Compare(a.Port, b.Port) })
-		out = append(out, *s)
-	}
-	slices.SortFunc(out, func(a, b PoolStats) int { return cmp.Compare(a.Network, b.Network) })
 	return out
 }

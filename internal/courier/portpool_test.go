@@ -3,6 +3,7 @@ package courier_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -486,6 +487,57 @@ func TestPoolOfASlowCloud(t *testing.T) {
 	}
 	w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready == 8 })
 	e.stop(ctx, k)
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}
+
+// busyAgent is a Neutron whose agent has set up every port.
+type busyAgent struct {
+	courier.Neutron
+	mu    sync.Mutex
+	asked map[courier.PortID]int // how often for its status
+}
+
+func (b *busyAgent) PortStatuses(_ context.Context, ids []courier.PortID) (map[courier.PortID]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := map[courier.PortID]string{}
+	for _, id := range ids {
+		b.asked[id]++
+		all[id] = "ACTIVE"
+	}
+	return all, nil
+}
+
+func (b *busyAgent) counts() map[courier.PortID]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.asked)
+}
+
+// A pooled port has been ACTIVE since its link was made: nobody asks again when a
+// container gets it, be it for the first time or after another.
+func TestPooledPortIsActive(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	agent := &busyAgent{Neutron: w.neutron, asked: map[courier.PortID]int{}}
+	w.neutron, w.kernel.open = agent, true
+	w.change = func(o *courier.Options) { o.PortPool, o.VIFPluggingIsFatal = smallPool, true }
+	w.restart()
+	n := mustNetwork(t, e, "active", poolSpec{cidr: "10.68.0.0/24"})
+	e.stop(ctx, mustStart(t, e, n, "first", ""))
+	for i := range 4 {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 2 && s.Resting == 0 })
+		before := agent.counts()
+		k := mustStart(t, e, n, fmt.Sprintf("next%d", i), "")
+		a := w.described(k)
+		if !w.kernel.isUp(a.Link) {
+			t.Errorf("the link of port %s is down", a.Port)
+		}
+		if asked := agent.counts()[a.Port]; asked != before[a.Port] || asked == 0 {
+			t.Errorf("start %d: the port was asked for %d times before, and %d in all", i, before[a.Port], asked)
+		}
+		e.stop(ctx, k)
+	}
 	e.networkRemove(ctx, n)
 	w.mustEmpty()
 }

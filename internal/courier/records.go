@@ -234,7 +234,7 @@ type attachmentRecord struct {
 	Pooled    bool            `json:"pooled,omitempty"` // made for its network's port pool, and as it was made
 	Told      EndpointID      `json:"told,omitempty"`   // of a pooled port: whose Neutron thinks that it is
 	Own       bool            `json:"own,omitempty"`    // the port has settings that its endpoint asked for, and its network did not
-	Active    bool            `json:"active,omitempty"` // Neutron has reported the port ACTIVE, which Join need not wait for
+	Active    bool            `json:"active,omitempty"` // Neutron has reported the port ACTIVE since its link was made: Join need not wait
 	Touched   time.Time       `json:"touched"`
 
 	Unanswered time.Time `json:"unanswered,omitzero"` // when Neutron's answer was lost

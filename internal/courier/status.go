@@ -3,6 +3,7 @@ package courier
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Status returns a snapshot of what this host holds, sorted.
@@ -58,4 +59,47 @@ func (r attachmentRecord) info() AttachmentInfo {
 		i.Link = HostEnd(r.Port)
 	}
 	return i
+}
+
+// PoolStats tell of a network's port pool.
+type PoolStats struct {
+	Network EngineNetworkID `json:"docker_network_id"`
+	Ready   int             `json:"ready"`   // plugged, for the next endpoints
+	Resting int             `json:"resting"` // left by an endpoint a moment ago, or being made
+	Target  int             `json:"target"`
+	Hits    int             `json:"hits"`   // endpoints since Start that got a port of it
+	Misses  int             `json:"misses"` // and that did not
+
+	Ports []AttachmentInfo `json:"ports"` // those ready and resting
+}
+
+// poolStats returns what there is of each. Called with mu held.
+func (c *Courier) poolStats() []PoolStats {
+	now, out := time.Now(), []PoolStats{}
+	byNetwork := map[EngineNetworkID]*PoolStats{}
+	for id, p := range c.portPools {
+		n := c.networks[id]
+		if n == nil {
+			continue
+		}
+		byNetwork[id] = &PoolStats{Network: id, Target: p.target(c.opt.PortPool, n.rec.room(), now), Hits: p.hits, Misses: p.misses, Ports: []AttachmentInfo{}}
+	}
+	for _, a := range c.attachments {
+		s := byNetwork[a.rec.Network]
+		if s == nil || !a.rec.inPool() {
+			continue
+		}
+		s.Ports = append(s.Ports, a.rec.info())
+		if a.rec.State == pooled {
+			s.Ready++
+		} else {
+			s.Resting++
+		}
+	}
+	for _, s := range byNetwork {
+		slices.SortFunc(s.Ports, func(a, b AttachmentInfo) int { return cmp.Compare(a.Port, b.Port) })
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b PoolStats) int { return cmp.Compare(a.Network, b.Network) })
+	return out
 }
