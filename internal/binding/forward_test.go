@@ -361,7 +361,7 @@ func TestNeutronsFirewallJudges(t *testing.T) {
 				t.Parallel()
 				l := newLab(t)
 				l.dockerStarts(tool)
-				l.run()
+				stop := l.run()
 				l.mustAttach(plugOf(network, 1))
 				l.wantChain(tool, soon, ruleFor(brq), returnAll)
 				l.wantForward(tool, soon, dockersJump, jumpFor(brq))
@@ -371,6 +371,7 @@ func TestNeutronsFirewallJudges(t *testing.T) {
 				// Nor is there one when the next port comes, or Kuryr starts.
 				l.mustAttach(plugOf(network, 2))
 				l.wantChain(tool, 0, returnAll)
+				stop()
 				l.restart()
 				l.mustAttach(plugOf(network, 3))
 				l.wantChain(tool, 0, returnAll)

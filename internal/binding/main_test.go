@@ -187,10 +187,12 @@ func (l *lab) wantListing(tool, chain string, within time.Duration, lines []stri
 	l.tb.Helper()
 	want := strings.Join(lines, "\n")
 	deadline := time.Now().Add(within)
-	for l.chain(tool, chain) != want && time.Now().Before(deadline) {
+	got := l.chain(tool, chain)
+	for got != want && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
+		got = l.chain(tool, chain)
 	}
-	if diff := cmp.Diff(want, l.chain(tool, chain)); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		l.tb.Errorf("%s -S %s (-want +got):\n%s", tool, chain, diff)
 	}
 }
