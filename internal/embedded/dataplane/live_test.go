@@ -252,13 +252,16 @@ func TestCantBePut(t *testing.T) {
 	w.group("any", rule(), rule(egress))
 	w.group(bad, rule())
 	a, b := w.host(networkA, 1, "any"), w.host(networkA, 2, "any")
-	refused := func() {
-		t.Helper()
+	show := func() {
 		s := dataplane.State{Groups: w.groups}
 		for _, h := range w.hosts {
 			s.Ports = append(s.Ports, h.port)
 		}
 		w.policy.set(s)
+	}
+	refused := func() {
+		t.Helper()
+		show()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := w.agent.Apply(ctx); err == nil {
@@ -269,6 +272,7 @@ func TestCantBePut(t *testing.T) {
 	b.port.Groups = []string{bad}
 	w.stop()
 	w.ns.Run("nft", "flush", "ruleset")
+	show() // before the agent is there: of the policy that it saw till now it would make a table
 	w.start()
 	refused()
 	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(w.ns.Run("ip", "link", "show", a.port.HostEnd), "state DOWN"); {
