@@ -2,11 +2,9 @@ package dataplane
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/nftables"
@@ -52,19 +50,26 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 		f.kind = k
 		f.log.DebugContext(ctx, "bridged connections are tracked", "by", k.String())
 	}
-	if f.zones == nil {
-		zones, err := f.adoptZones(s)
+	before := f.inForce
+	if before == nil {
+		found, err := f.read()
 		if err != nil {
 			return err
 		}
-		f.zones = zones
+		if f.zones == nil {
+			f.zones = f.kind.zonesOf(zonesIn(found), s)
+		}
+		before = found
 	}
 	zones := f.assignZones(s)
 	now, groups := compile(s, strangers, f.kind, zones, f.groups)
+	if f.inForce == nil && !before.becomes(now) {
+		before = nil
+	}
 	begin := time.Now()
-	t, err := f.change(f.inForce, now)
-	if err != nil && f.inForce != nil {
-		// Somebody else had their hands in our table: make it anew.
+	t, err := f.change(before, now)
+	if err != nil && before != nil {
+		// Somebody else had their hands in our table, or another version of ours made it.
 		f.log.DebugContext(ctx, "the kernel refuses the change; the tables are made anew", observe.Err, err)
 		t, err = f.change(nil, now)
 	}
@@ -90,7 +95,7 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 
 // change makes one transaction of what differs. Without a before, the tables
 // are made anew: the kernel puts the old and the new ones in and out of force
-// at once.
+// at once, but drops a packet that looks something up in an old one meanwhile.
 func (f *filter) change(before, now *ruleset) (*transaction, error) {
 	t := &transaction{}
 	err := f.use(func(conn *nftables.Conn) error {
@@ -99,6 +104,8 @@ func (f *filter) change(before, now *ruleset) (*transaction, error) {
 			before = newRuleset()
 			t.less = true
 			removeTables(conn)
+		}
+		if f.inForce == nil || before != f.inForce {
 			conn.AddTable(table(nftables.TableFamilyBridge))
 			if _, inet := f.kind.(netfilterTracking); inet {
 				conn.AddTable(table(nftables.TableFamilyINet))
@@ -211,62 +218,6 @@ func (f *filter) lost() (bool, error) {
 
 // forget makes the next apply build the tables anew.
 func (f *filter) forget() { f.inForce = nil }
-
-// adoptZones reads the zones that an earlier run gave: its flows go on.
-func (f *filter) adoptZones(s State) (map[string]uint16, error) {
-	found := map[string]uint16{}
-	err := f.use(func(conn *nftables.Conn) error {
-		for _, family := range []nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet} {
-			if err := readZones(conn, family, found); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return f.kind.zonesOf(found, s), nil
-}
-
-// readZones adds the elements of the map of zones of that family, if there is one.
-func readZones(conn *nftables.Conn, family nftables.TableFamily, found map[string]uint16) error {
-	zones, err := zonesIn(conn, family)
-	if err != nil || zones == nil {
-		return err
-	}
-	elements, err := conn.GetSetElements(zones)
-	for _, e := range elements {
-		if name, _, _ := strings.Cut(string(e.Key), "\x00"); len(e.Val) >= 2 {
-			found[name] = binary.NativeEndian.Uint16(e.Val)
-		}
-	}
-	return err
-}
-
-// zonesIn returns the map of zones in our table of that family; nil: there is none.
-func zonesIn(conn *nftables.Conn, family nftables.TableFamily) (*nftables.Set, error) {
-	tables, err := conn.ListTablesOfFamily(family)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range tables {
-		if t.Name != tableName {
-			continue
-		}
-		sets, err := conn.GetSets(table(family))
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range sets {
-			if s.Name == mapZones {
-				s.Table = table(family)
-				return s, nil
-			}
-		}
-	}
-	return nil, nil
-}
 
 // assignZones returns the zones of the networks that have ports: what they
 // had, or one that nobody has.

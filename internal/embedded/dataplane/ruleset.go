@@ -24,6 +24,7 @@ func newRuleset() *ruleset {
 // stay as they are need not be made.
 type chain struct {
 	family   nftables.TableFamily
+	found    bool                // it was read from the kernel: nobody knows what its rules are
 	hook     *nftables.ChainHook // of a base chain; its packets are accepted at its end
 	priority nftables.ChainPriority
 	text     string
@@ -98,7 +99,7 @@ func (t *transaction) between(before, now *ruleset) {
 		t.elements(name, before.sets[name], now.sets[name])
 	}
 	for _, name := range sorted(now.chains) {
-		if old := before.chains[name]; old == nil || old.text != now.chains[name].text {
+		if old := before.chains[name]; old == nil || old.found || old.text != now.chains[name].text {
 			t.rewrite(name, now.chains[name], old != nil)
 		}
 	}
