@@ -39,16 +39,16 @@ var fuzzed = map[string]string{
 
 // trusted names the files that decode what is our own, and why it is.
 var trusted = map[string]string{
-	"cli/drain.go":                 "the answers of our own daemon, on a socket that only root may make",
-	"cli/reconcile.go":             "the answers of our own daemon, on a socket that only root may make",
-	"cli/show.go":                  "the answers of our own daemon, on a socket that only root may make",
-	"cli/trace.go":                 "the answers of our own daemon, on a socket that only root may make",
-	"courier/identity.go":          "records of the journal, whose frames have a sum",
-	"courier/lost.go":              "records of the journal, whose frames have a sum",
-	"courier/recover.go":           "records of the journal, whose frames have a sum",
-	"embedded/dataplane/filter.go": "elements of our own table's set, from the kernel",
-	"link/request.go":              "the kernel's answers to our own requests",
-	"link/deleter.go":              "the kernel's answers to our own requests",
+	"cli/drain.go":                "the answers of our own daemon, on a socket that only root may make",
+	"cli/reconcile.go":            "the answers of our own daemon, on a socket that only root may make",
+	"cli/show.go":                 "the answers of our own daemon, on a socket that only root may make",
+	"cli/trace.go":                "the answers of our own daemon, on a socket that only root may make",
+	"courier/identity.go":         "records of the journal, whose frames have a sum",
+	"courier/lost.go":             "records of the journal, whose frames have a sum",
+	"courier/recover.go":          "records of the journal, whose frames have a sum",
+	"embedded/dataplane/found.go": "elements of our own tables' sets, from the kernel",
+	"link/request.go":             "the kernel's answers to our own requests",
+	"link/deleter.go":             "the kernel's answers to our own requests",
 }
 
 // decoding is a call that decodes, by the libraries' names of it. Decoders that
