@@ -59,13 +59,16 @@ func (a *Authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKe
 	return key, der
 }
 
-// Issue writes a certificate and its key, for an address or a client.
+// Issue writes a certificate and its key, for a server's address or host name,
+// or for a client ("").
 func (a *Authority) Issue(name, address string) (cert, key string) {
 	a.tb.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
-	if address != "" {
-		template.IPAddresses = []net.IP{net.ParseIP(address)}
+	if ip := net.ParseIP(address); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else if address != "" {
+		template.DNSNames = []string{address}
 	}
 	k, der := a.sign(template, a.cert, a.key)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(k)

@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"strconv"
@@ -20,6 +21,7 @@ type FaultProxy struct {
 	Rewrite func([]byte) []byte
 
 	upstream  string // host:port
+	scheme    string // of both sides
 	transport *http.Transport
 	server    *http.Server
 	served    chan struct{}  // closed when the server has ended
@@ -64,16 +66,30 @@ const (
 // NewFaultProxy starts a proxy on the machine for the API at an address of
 // the machine. All passes until Watch says otherwise.
 func NewFaultProxy(ctx context.Context, m *Machine, upstream string) (*FaultProxy, error) {
+	return newFaultProxy(ctx, m, upstream, nil, nil)
+}
+
+// NewTLSFaultProxy is NewFaultProxy over TLS on both sides: as a server to its
+// clients, and as a client of the API.
+func NewTLSFaultProxy(ctx context.Context, m *Machine, upstream string, server, client *tls.Config) (*FaultProxy, error) {
+	return newFaultProxy(ctx, m, upstream, server, client)
+}
+
+func newFaultProxy(ctx context.Context, m *Machine, upstream string, server, client *tls.Config) (*FaultProxy, error) {
 	l, err := m.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	p := &FaultProxy{
-		URL:       "http://" + l.Addr().String() + "/v2.0/",
 		upstream:  upstream,
-		transport: &http.Transport{DialContext: m.Dial},
+		scheme:    "http",
+		transport: &http.Transport{DialContext: m.Dial, TLSClientConfig: client},
 		served:    make(chan struct{}),
 	}
+	if server != nil {
+		p.scheme, l = "https", tls.NewListener(l, server)
+	}
+	p.URL = p.scheme + "://" + l.Addr().String() + "/v2.0/"
 	p.server = &http.Server{Handler: p}
 	go func() {
 		defer close(p.served)
@@ -229,7 +245,7 @@ func (p *FaultProxy) settle() {
 func (p *FaultProxy) forward(r *http.Request) (*http.Response, error) {
 	// What Neutron began it finishes, whether or not the client waits.
 	out := r.Clone(context.WithoutCancel(r.Context()))
-	out.URL.Scheme, out.URL.Host = "http", p.upstream
+	out.URL.Scheme, out.URL.Host = p.scheme, p.upstream
 	out.RequestURI = ""
 	return p.transport.RoundTrip(out)
 }

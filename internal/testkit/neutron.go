@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -79,6 +80,35 @@ func NewNeutron(m *Machine, address string) *Neutron {
 func NewCloudNeutron(m *Machine, url, token string) *Neutron {
 	// A cloud on one busy machine takes seconds for what others do at once.
 	return &Neutron{base: url + "/v2.0/", client: clientOn(m, 2*time.Minute), token: token}
+}
+
+// LogIn is the API of a cloud whose Keystone is at the same address, over TLS as
+// conf says: for a user with a password, in a project.
+func LogIn(ctx context.Context, m *Machine, url string, conf *tls.Config, user, password, project string) (*Neutron, error) {
+	domain := map[string]string{"name": "Default"}
+	body, err := json.Marshal(map[string]any{"auth": map[string]any{
+		"identity": map[string]any{"methods": []string{"password"}, "password": map[string]any{
+			"user": map[string]any{"name": user, "password": password, "domain": domain}}},
+		"scope": map[string]any{"project": map[string]any{"name": project, "domain": domain}}}})
+	if err != nil {
+		return nil, err
+	}
+	n := NewCloudNeutron(m, url, "")
+	n.client.Transport.(*http.Transport).TLSClientConfig = conf
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v3/auth/tokens", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := n.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body.Close()
+	if n.token = resp.Header.Get("X-Subject-Token"); n.token == "" {
+		return nil, fmt.Errorf("%s has no token in project %s: %s", user, project, resp.Status)
+	}
+	return n, nil
 }
 
 func clientOn(m *Machine, timeout time.Duration) *http.Client {

@@ -8,12 +8,21 @@ type NeutronServer struct {
 	machine *Machine
 	binary  string
 	state   string
+	flags   []string // more of them
 	proc    *process
 }
 
 // StartNeutron starts binary as a Neutron on the machine.
 func StartNeutron(ctx context.Context, m *Machine, binary string) (*NeutronServer, error) {
 	s := NeutronAt(m, binary, m.Path("neutron"))
+	return s, s.Start(ctx)
+}
+
+// StartTLSNeutron is StartNeutron with a Keystone, for the users in a file, both
+// of which are served over TLS.
+func StartTLSNeutron(ctx context.Context, m *Machine, binary, users, cert, key string) (*NeutronServer, error) {
+	s := NeutronAt(m, binary, m.Path("neutron"))
+	s.flags = []string{"--keystone", users, "--tls-cert", cert, "--tls-key", key}
 	return s, s.Start(ctx)
 }
 
@@ -24,18 +33,28 @@ func NeutronAt(m *Machine, binary, state string) *NeutronServer {
 
 // Start starts the server, again after Stop or Kill, with its earlier state.
 func (s *NeutronServer) Start(ctx context.Context) error {
-	cmd := s.machine.Command(context.WithoutCancel(ctx), s.binary,
-		"neutron", "--listen", s.Address, "--host", s.machine.Name, "--state-dir", s.state)
+	args := append([]string{"neutron", "--listen", s.Address, "--host", s.machine.Name, "--state-dir", s.state}, s.flags...)
+	cmd := s.machine.Command(context.WithoutCancel(ctx), s.binary, args...)
 	p, err := start(cmd, s.machine.Path("neutron.log"))
 	if err != nil {
 		return err
 	}
 	s.proc = p
-	api := NewNeutron(s.machine, s.Address)
-	return p.waitFor(kuryrReady, func() error {
-		_, err := api.Networks(ctx)
+	return p.waitFor(kuryrReady, func() error { return s.answers(ctx) })
+}
+
+// answers returns nil once the server does; one with a door, once it lets
+// connect to it.
+func (s *NeutronServer) answers(ctx context.Context) error {
+	if len(s.flags) == 0 {
+		_, err := NewNeutron(s.machine, s.Address).Networks(ctx)
 		return err
-	})
+	}
+	c, err := s.machine.Dial(ctx, "tcp", s.Address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // PID returns the server's process ID.

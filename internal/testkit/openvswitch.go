@@ -39,13 +39,24 @@ type OVS struct {
 // is none to be started.
 func NewOVS(tb testing.TB, ns *NS) *OVS {
 	tb.Helper()
-	return newOVS(tb, ns.Do)
+	NeedOpenVSwitch(tb)
+	dir, err := newOwnedDir()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return newOVS(tb, dir, ns.Do)
 }
 
-// NewMachineOVS is NewOVS on a machine.
+// NewMachineOVS is NewOVS on a machine, with its files in the machine's folder
+// openvswitch: root's alone, as that of Debian's package.
 func NewMachineOVS(tb testing.TB, m *Machine) *OVS {
 	tb.Helper()
-	return newOVS(tb, func(f func()) {
+	NeedOpenVSwitch(tb)
+	dir := m.Path("openvswitch")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		tb.Fatal(err)
+	}
+	return newOVS(tb, dir, func(f func()) {
 		err := m.Do(func() error { f(); return nil })
 		if err != nil {
 			tb.Error(err)
@@ -53,13 +64,8 @@ func NewMachineOVS(tb testing.TB, m *Machine) *OVS {
 	})
 }
 
-func newOVS(tb testing.TB, inside func(func())) *OVS {
+func newOVS(tb testing.TB, dir string, inside func(func())) *OVS {
 	tb.Helper()
-	NeedOpenVSwitch(tb)
-	dir, err := newOwnedDir()
-	if err != nil {
-		tb.Fatal(err)
-	}
 	o := &OVS{tb: tb, inside: inside, dir: dir}
 	tb.Cleanup(o.close)
 	o.must(exec.Command("ovsdb-tool", "create", o.path("conf.db"), "/usr/share/openvswitch/vswitch.ovsschema"))

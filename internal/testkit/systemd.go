@@ -40,15 +40,31 @@ var bareUnits = map[string]string{
 	"docker.service":        "[Unit]\nAfter=network-online.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
 }
 
+// SystemdOptions of a systemd.
+type SystemdOptions struct {
+	Cloud *Cloud // Kuryr's southbound; nil: the embedded Neutron
+	// Files are further ones of its file system, root's alone, by their paths.
+	Files map[string]string
+	// Programs are the same, to be executed.
+	Programs map[string]string
+}
+
 // StartSystemd starts a systemd on the machine, with Kuryr's units of a folder
-// installed and enabled. config is kuryr.conf's further content.
-func StartSystemd(ctx context.Context, m *Machine, binary, units, config string) (*Systemd, error) {
-	s := &Systemd{Machine: m, Kuryr: &Kuryr{Name: "kuryr", Host: m.Name, Machine: m, Neutron: NewNeutron(m, neutronListen),
+// installed and enabled. The machine's Open vSwitch, if it has one, is in the
+// place where Kuryr looks for it.
+func StartSystemd(ctx context.Context, m *Machine, binary, units string, o SystemdOptions) (*Systemd, error) {
+	s := &Systemd{Machine: m, Kuryr: &Kuryr{Name: "kuryr", Host: m.Name, Machine: m, Neutron: NewNeutron(m, neutronListen), cloud: o.Cloud,
 		binary: m.Path("kuryr"), config: m.Path("kuryr.conf"), plugin: m.Path("plugins/kuryr.sock"), admin: m.Path("run/kuryr.sock")}}
+	if o.Cloud != nil {
+		s.Kuryr.Host, s.Kuryr.Neutron = o.Cloud.Host, o.Cloud.Neutron
+	}
 	if err := s.install(binary, units); err != nil {
 		return nil, err
 	}
-	if err := s.Kuryr.configure(KuryrOptions{Listen: neutronListen, Config: config}); err != nil {
+	if err := errors.Join(s.add(o.Files, 0o600), s.add(o.Programs, 0o755)); err != nil {
+		return nil, err
+	}
+	if err := s.Kuryr.configure(KuryrOptions{Listen: neutronListen, Cloud: o.Cloud}); err != nil {
 		return nil, err
 	}
 	if err := mountGroup(m); err != nil {
@@ -81,7 +97,7 @@ func StartSystemd(ctx context.Context, m *Machine, binary, units, config string)
 // install puts into the machine's folder what the script moves to its places.
 func (s *Systemd) install(binary, units string) error {
 	m := s.Machine
-	for _, d := range []string{"memory", "plugins", "run", "cgroup", "units/kuryr.service.d", "units/multi-user.target.wants", "units/sockets.target.wants"} {
+	for _, d := range []string{"memory", "plugins", "run", "openvswitch", "cgroup", "files", "units/kuryr.service.d", "units/multi-user.target.wants", "units/sockets.target.wants"} {
 		if err := os.MkdirAll(m.Path(d), 0o755); err != nil {
 			return err
 		}
@@ -105,6 +121,20 @@ func (s *Systemd) install(binary, units string) error {
 	}
 	return errors.Join(os.Symlink("../kuryr.service", m.Path("units/multi-user.target.wants/kuryr.service")),
 		os.Symlink("../kuryr.socket", m.Path("units/sockets.target.wants/kuryr.socket")))
+}
+
+// add has the script put files into systemd's file system.
+func (s *Systemd) add(files map[string]string, mode fs.FileMode) error {
+	for path, content := range files {
+		place := s.Machine.Path("files" + path)
+		if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(place, []byte(content), mode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // groupOf is the machine's control group, of version 2.

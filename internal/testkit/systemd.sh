@@ -21,11 +21,13 @@ for d in etc/systemd usr/lib/systemd/system usr/lib/systemd/system-generators et
 	mkdir -p "$d"
 	mount -t tmpfs -o mode=755 tmpfs "$d"
 done
-mkdir -p ".$dir" run/docker/plugins run/kuryr usr/bin old etc/systemd/system
+mkdir -p ".$dir" run/docker/plugins run/kuryr run/openvswitch usr/bin old etc/systemd/system
 mount --bind "$dir" ".$dir"
 mount --bind "$dir/plugins" run/docker/plugins
 mount --bind "$dir/run" run/kuryr
+mount --bind "$dir/openvswitch" run/openvswitch
 cp -r "$dir/units/." usr/lib/systemd/system/
+cp -r --preserve=mode "$dir/files/." .
 cp "$dir/kuryr.conf" etc/kuryr/kuryr.conf
 install -m 755 "$dir/kuryr" usr/bin/kuryr
 

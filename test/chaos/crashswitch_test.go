@@ -3,7 +3,6 @@ package chaos
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -70,35 +69,11 @@ func rebind(r *http.Response, details crashObject) error {
 	if err != nil {
 		return err
 	}
-	var body any
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if d.Decode(&body) == nil { // an answer may have no body
-		rebindIn(body, details)
-		if text, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
+	text = testkit.Rebind(text, "ovs", details)
 	r.Body = io.NopCloser(bytes.NewReader(text))
 	r.ContentLength = int64(len(text))
 	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
 	return nil
-}
-
-func rebindIn(v any, details crashObject) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			rebindIn(e, details)
-		}
-	case map[string]any:
-		if v["binding:vif_type"] == "bridge" {
-			v["binding:vif_type"], v["binding:vif_details"] = "ovs", details
-		}
-		for _, e := range v {
-			rebindIn(e, details)
-		}
-	}
 }
 
 // take is the inventory of the machine, with the ports of its Open vSwitch,

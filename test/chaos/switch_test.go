@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -17,7 +16,7 @@ func (s *site) switchOver(t *testing.T) (config string) {
 	s.ovs = testkit.NewMachineOVS(t, s.machine)
 	s.ovs.AddBridge("br-int", "netdev")
 	s.proxy.Rewrite = func(answer []byte) []byte {
-		return bytes.ReplaceAll(answer, []byte(`"binding:vif_type":"bridge"`), []byte(`"binding:vif_type":"ovs"`))
+		return testkit.Rebind(answer, "ovs", object{})
 	}
 	return "[ovs]\novsdb_connection = " + s.ovs.Connection() + "\n"
 }

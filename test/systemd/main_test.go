@@ -62,10 +62,10 @@ type host struct {
 	t *testing.T
 }
 
-func newHost(t *testing.T) *host {
+// newMachine is one that ends with the test.
+func newMachine(t *testing.T) *testkit.Machine {
 	t.Helper()
 	testkit.NeedRoot(t)
-	kuryr := build(t)
 	m, err := testkit.NewMachine(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,18 @@ func newHost(t *testing.T) *host {
 			t.Error(err)
 		}
 	})
-	s, err := testkit.StartSystemd(t.Context(), m, kuryr, units, "")
+	return m
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	return newHostOn(t, newMachine(t), testkit.SystemdOptions{})
+}
+
+// newHostOn makes a machine a host.
+func newHostOn(t *testing.T, m *testkit.Machine, o testkit.SystemdOptions) *host {
+	t.Helper()
+	s, err := testkit.StartSystemd(t.Context(), m, build(t), units, o)
 	if err != nil {
 		t.Fatal(err)
 	}
