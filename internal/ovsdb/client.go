@@ -149,20 +149,21 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 }
 
 func (c *Client) unreachable(err error) error {
-	public := "it did not answer in time"
+	public, hint := "it did not answer in time", "see that ovsdb-server runs and serves that socket ([ovs] ovsdb_connection)"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		public = "there is no such socket"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		public = "nobody serves that socket"
 	case errors.Is(err, fs.ErrPermission):
-		public = "permission denied"
+		// Root has this without the capability to pass over permissions.
+		public, hint = "permission denied", "a socket that is not root's needs CAP_DAC_OVERRIDE: docs/systemd.md"
 	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
 		public = err.Error()
 	}
 	return &courier.Error{
 		Kind: courier.Unavailable, Public: public, Op: "reach", Subject: "the Open vSwitch database at " + c.path,
-		Hint: "see that ovsdb-server runs and serves that socket ([ovs] ovsdb_connection)", Err: err,
+		Hint: hint, Err: err,
 	}
 }
 

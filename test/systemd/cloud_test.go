@@ -223,3 +223,32 @@ func (h *cloudHost) reload() {
 		return nil
 	})
 }
+
+// A database that another user owns is out of reach without CAP_DAC_OVERRIDE,
+// which docs/systemd.md has an operator add.
+func TestOpenVSwitchOfAnotherUser(t *testing.T) {
+	h := newCloudHost(t, plugging{"ovs", map[string]any{}, switched}, nil)
+	for _, name := range []string{"", "db.sock"} {
+		if err := os.Chown(filepath.Join(h.Machine.Path("openvswitch"), name), 1, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.systemctl("restart", "kuryr.service") // it may be connected already
+	e := h.engine()
+	before, err := h.Kuryr.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.docker(e, "network", "create", "-d", "kuryr", "--ipam-driver", "kuryr", "--subnet", "10.10.0.0/24", "blue")
+	run := []string{"run", "--rm", "--network", "blue", testkit.Image, "true"}
+	const want = "the Open vSwitch database at /run/openvswitch/db.sock can't be reached: permission denied " +
+		"(a socket that is not root's needs CAP_DAC_OVERRIDE: docs/systemd.md)"
+	if out, err := e.Docker(t.Context(), run...); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("without the capability: %s %v, want %s", out, err, want)
+	}
+	h.configure("openvswitch.conf", "[Service]\nCapabilityBoundingSet=CAP_DAC_OVERRIDE\n")
+	h.systemctl("restart", "kuryr.service")
+	h.docker(e, run...)
+	h.docker(e, "network", "rm", "blue")
+	h.Kuryr.AssertNothingLeft(t, before, patience)
+}
