@@ -41,8 +41,8 @@ type Config struct {
 	SubnetPoolPrefix string
 	// RequestTimeout is the deadline of each call from the engine.
 	RequestTimeout time.Duration
-	// LostRequestTimeout is how long a request to Neutron whose answer was lost
-	// may still take effect.
+	// LostRequestTimeout is how long what a request to Neutron may have made whose
+	// answer was lost is looked for.
 	LostRequestTimeout time.Duration
 	ReconcileInterval  time.Duration // how often what this host holds is compared with Neutron
 	// Debug logs wire traffic too.

@@ -29,7 +29,7 @@ func defaults() Config {
 		ProcessExternalConnectivity: true,
 		SubnetPoolPrefix:            "kuryrPool",
 		RequestTimeout:              20 * time.Second,
-		LostRequestTimeout:          120 * time.Second,
+		LostRequestTimeout:          30 * time.Second,
 		BindDir:                     "/usr/libexec/kuryr",
 		ReconcileInterval:           300 * time.Second,
 		VethDstPrefix:               "eth",

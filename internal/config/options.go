@@ -151,8 +151,8 @@ func engineOptions() []Option {
 		Doc:   "Deadline of each call from the engine, 1 to 300 seconds.",
 		field: func(c *Config) any { return &c.RequestTimeout },
 	}, {
-		Section: defaultSection, Name: "lost_request_timeout", Value: "SECONDS", Default: "120",
-		Doc:   "How long a request to Neutron whose answer was lost may still take effect, 1 to 300 seconds. So long Kuryr looks for what it made. Without meaning where the embedded Neutron serves.",
+		Section: defaultSection, Name: "lost_request_timeout", Value: "SECONDS", Default: "30",
+		Doc:   "How long Kuryr looks for what a request to Neutron has made whose answer was lost, 1 to 300 seconds. What appears later is deleted by the next comparison (`reconcile_interval`). Without meaning where the embedded Neutron serves.",
 		field: func(c *Config) any { return &c.LostRequestTimeout },
 	}, {
 		Section: defaultSection, Name: "reconcile_interval", Value: "SECONDS", Default: "300",

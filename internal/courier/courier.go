@@ -32,8 +32,8 @@ type Options struct {
 	// ForwardFrom is the address of the floating IP from which published ports
 	// are forwarded. The zero Addr: they are not.
 	ForwardFrom netip.Addr
-	// LostFor is how long a request to Neutron whose answer was lost may still
-	// take effect, and is looked for. 0: two minutes.
+	// LostFor is how long what a request to Neutron may have made whose answer was
+	// lost is looked for. What comes later, Reconcile finds. 0: 30 s.
 	LostFor time.Duration
 	// Drained tells whether this host is taken out of service: new endpoints
 	// are refused. What exists goes on, and can be joined, left and removed; so
@@ -112,7 +112,7 @@ const (
 	cloudSlots  = 16
 )
 
-const defaultLostFor = 2 * time.Minute
+const defaultLostFor = 30 * time.Second
 
 // New returns a courier that has nothing yet. Call Start before anything else.
 func New(n Needs, o Options) *Courier {

@@ -3,9 +3,13 @@ package courier_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"kuryr/internal/courier"
 )
@@ -14,18 +18,23 @@ import (
 // that makes something.
 type lossy struct {
 	courier.Neutron
-	how string // "after the effect", "before it" or "late"
+	how string // "after the effect", "before it", "late", or "too late": that of each request, which takes effect when the test says so
+	of  string // loses answers of this kind only; "": of all
 
 	mu   sync.Mutex
 	lost map[string]int
+	held []func()
 }
 
 func lose[T any](x *lossy, what string, f func() (T, error)) (T, error) {
 	x.mu.Lock()
 	x.lost[what]++
 	first := x.lost[what] == 1
+	if x.how == "too late" && x.of == what {
+		x.held = append(x.held, func() { f() })
+	}
 	x.mu.Unlock()
-	if !first {
+	if !first && x.how != "too late" || x.of != "" && x.of != what {
 		return f()
 	}
 	var none T
@@ -112,6 +121,71 @@ func TestLostAnswerIsLookedUp(t *testing.T) {
 				w.mustEmpty()
 			})
 		}
+	}
+}
+
+// TestTooLateIsCollected: what a request makes after Kuryr has stopped looking
+// for it is nobody's, and goes with the next comparison.
+func TestTooLateIsCollected(t *testing.T) {
+	create := func(ctx context.Context, e *engine, _ *engineNetwork, _ courier.NetworkID) error {
+		_, err := e.networkCreate(ctx, "n2", poolSpec{cidr: "10.93.0.0/24"})
+		return err
+	}
+	// What is on a network of a tenant's can come when Kuryr's is gone.
+	createOn := func(s poolSpec) func(context.Context, *engine, *engineNetwork, courier.NetworkID) error {
+		return func(ctx context.Context, e *engine, _ *engineNetwork, tenant courier.NetworkID) error {
+			_, err := e.networkWith(ctx, "n2", func(r *courier.NetworkRequest) { r.Network = courier.Reference{ID: string(tenant)} }, s)
+			return err
+		}
+	}
+	start := func(ctx context.Context, e *engine, n *engineNetwork, _ courier.NetworkID) error {
+		_, err := e.start(ctx, n, "e1", "")
+		return err
+	}
+	for _, x := range []struct {
+		of, makes string
+		do        func(context.Context, *engine, *engineNetwork, courier.NetworkID) error
+	}{
+		{"create subnetpool", "subnetpool", create},
+		{"create network", "network", create},
+		{"create subnet", "subnet", createOn(poolSpec{cidr: "10.93.0.0/24"})},
+		{"create ports", "port", createOn(poolSpec{cidr: "10.94.0.0/24", aux: map[string]string{"router": "10.94.0.9"}})},
+		{"create port", "port", start},
+	} {
+		t.Run(x.of, func(t *testing.T) {
+			t.Parallel()
+			w, e, ctx := storyWorld(t)
+			tenant, err := w.neutron.CreateNetwork(ctx, courier.NetworkSpec{Name: "tenant"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = w.neutron.CreateSubnet(ctx, courier.SubnetSpec{Network: tenant.ID, CIDR: netip.MustParsePrefix("10.94.0.0/24")}); err != nil {
+				t.Fatal(err)
+			}
+			n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.92.0.0/24"})
+			before := neutronObjects(t, w.server)
+			loser := &lossy{Neutron: w.neutron, how: "too late", of: x.of, lost: map[string]int{}}
+			w.neutron = loser
+			w.restart()
+			wantKind(t, x.do(ctx, e, n, tenant.ID), courier.Unavailable)
+			settled(t, func() string { return pendingOf(w) })
+			for _, late := range loser.held {
+				late()
+			}
+			found := w.reconcile(act)
+			if len(found) == 0 {
+				t.Error("nothing is found")
+			}
+			for _, f := range found {
+				if !strings.HasPrefix(f, x.makes+" ") || !strings.HasSuffix(f, "this journal made it, and has no record of it any more: delete") {
+					t.Error(f)
+				}
+			}
+			if d := gocmp.Diff(before, neutronObjects(t, w.server)); d != "" {
+				t.Errorf("Neutron (-before +now):\n%s", d)
+			}
+			e.networkRemove(ctx, n)
+		})
 	}
 }
 

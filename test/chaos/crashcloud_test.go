@@ -144,17 +144,12 @@ func newCrashMachine(t *testing.T) *testkit.Machine {
 	return m
 }
 
-// crashImpatient is the setting of every Kuryr here: what the lab's Neutron has not done
-// 30 s after its answer was lost it never will. Until then Kuryr keeps looking for what
-// a request may have made, two minutes by itself, which is more than each operation can wait.
-const crashImpatient = "lost_request_timeout = 30\n"
-
 // settleOn makes o the options of a Kuryr on this southbound.
 func (l *crashLab) settleOn(_ string, _ crashOperation, o *testkit.KuryrOptions) {
 	l.t.Helper()
 	lab, api := cloud.NeedLab(l.t, cloud.Kuryr)
 	name := strings.TrimPrefix(l.machine.Name, cloud.Namespace(""))
-	o.Name, o.Config = "kuryr-"+name, crashImpatient+o.Config
+	o.Name = "kuryr-" + name
 	o.Cloud = lab.Southbound(name, l.machine, api.Token())
 	// Hosts have security groups in common.
 	l.exposes = 1000 * (1 + slices.Index(lab.Hosts, name))
