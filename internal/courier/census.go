@@ -103,6 +103,7 @@ func (c *Courier) holdings() holdings {
 		h.intents[g.rec.Intent] = holding{}
 		h.ids[string(g.rec.ID)] = true
 	}
+	delete(h.ids, "") // of what has no port, subnetpool or subnet; so it is with links, which have no ID
 	return h
 }
 

@@ -135,6 +135,28 @@ func TestReconcileCollectsOnlyItsOwn(t *testing.T) {
 	e.stop(ctx, k)
 }
 
+// A record that names no subnetpool, as that of an existing subnet, is no
+// record of a link.
+func TestReconcileCollectsBesideAnExistingSubnet(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	n, err := w.neutron.CreateNetwork(ctx, courier.NetworkSpec{Name: "tenant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.neutron.CreateSubnet(ctx, courier.SubnetSpec{Network: n.ID, Name: "tenant", CIDR: netip.MustParsePrefix("10.91.0.0/24")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := e.networkCreate(ctx, "n1", poolSpec{family: courier.IPv4, subnet: courier.Reference{ID: string(s.ID)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.kernel.plant("tapours", courier.Mark{Host: testHost, Intent: w.intent()}, "t_cours")
+	wantFindings(t, w.reconcile(act), "link tapours: this journal made it, and has no record of it any more: delete",
+		"binding tapours: this journal made it, and has no record of it any more: delete")
+	e.networkRemove(ctx, net)
+}
+
 // plant makes a link on the host that is plugged.
 func (k *kernel) plant(name string, m courier.Mark, peer string) {
 	k.mu.Lock()
