@@ -157,7 +157,7 @@ func (c *Client) checkBinding(ctx context.Context, g *grant, host string) error 
 		return nil
 	}
 	query := url.Values{"project_id": {g.project}, "limit": {"1"}, "fields": {"id"}}
-	found, err := list[struct{ ID string }](ctx, c.checking, "networks", "?"+query.Encode())
+	found, err := first[struct{ ID string }](ctx, c.checking, "networks", "?"+query.Encode())
 	if err != nil {
 		return c.fail(err, opUse, c.at())
 	}

@@ -400,6 +400,27 @@ func TestRoleToBind(t *testing.T) {
 	}
 }
 
+// TestCheckLooksAtOneNetwork, however many the project has.
+func TestCheckLooksAtOneNetwork(t *testing.T) {
+	l := newLab(t)
+	c := l.ready(byPassword)
+	for range 3 {
+		if _, err := c.CreateNetwork(t.Context(), courier.NetworkSpec{Name: "n", Mark: courier.Mark{Host: testHost, Intent: "i"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var asked atomic.Int32
+	l.first = func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/networks") {
+			asked.Add(1)
+		}
+		return false
+	}
+	if err := l.client(byPassword).Check(t.Context(), testHost); err != nil || asked.Load() != 1 {
+		t.Errorf("networks were listed by %d requests, want 1 (%v)", asked.Load(), err)
+	}
+}
+
 // TestTimeout wants a request to end by the cloud's own option.
 func TestTimeout(t *testing.T) {
 	l := newLab(t)

@@ -63,6 +63,21 @@ func pages[W any](ctx context.Context, api *gophercloud.ServiceClient, collectio
 	return nonsense("the list of %s has no end", collection)
 }
 
+// errEnough ends a list of which no more is wanted.
+var errEnough = errors.New("the rest of the list is not wanted")
+
+// first reads the first page of a collection, and nothing of the others.
+func first[W any](ctx context.Context, api *gophercloud.ServiceClient, collection, query string) (items []W, err error) {
+	err = pages(ctx, api, collection, query, func(page []W) error {
+		items = page
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return items, err
+}
+
 // raceTries is how often a list is asked for that Neutron fails to make.
 const raceTries = 3
 

@@ -41,8 +41,12 @@ const (
 	crashPromise = 60*time.Second + 60*time.Second
 	// crashOnce has Kuryr killed once at a point that is passed several times.
 	crashOnce = true
-	// crashSpare is how many resources there are of which each trial needs another one.
-	crashSpare = 40
+	// crashSpare is how many resources there are of which each trial needs another
+	// one. A trial takes five seconds and more, and what it may leave to time a minute.
+	crashSpare = 16
+	// crashPoll is how long a check waits before it looks again: each look is some
+	// requests to Neutron, which has enough to do.
+	crashPoll = 500 * time.Millisecond
 )
 
 // crashAsked tells whether some operation has to pass a point: those of which

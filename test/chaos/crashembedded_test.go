@@ -33,6 +33,8 @@ const (
 	crashAnswer = crashQuiet
 	// crashOnce has Kuryr killed once at a point that is passed several times.
 	crashOnce = false
+	// crashPoll is how long a check waits before it looks again.
+	crashPoll = 50 * time.Millisecond
 	// crashSpare is how many resources there are of which each trial needs another one.
 	crashSpare = 200
 )

@@ -244,7 +244,7 @@ func (l *crashLab) left(ctx context.Context, before testkit.Inventory) ([]string
 // remembered, to be gone in time; what is missing must come back soon.
 func (l *crashLab) check(ctx context.Context, trial string, before testkit.Inventory) {
 	l.t.Helper()
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(crashPoll) {
 		diff, err := l.left(ctx, before)
 		if err == nil && len(diff) == 0 {
 			return
@@ -272,7 +272,7 @@ func (l *crashLab) collect(before testkit.Inventory) {
 	l.t.Logf("%d things were left to time", len(l.late))
 	ctx, cancel := context.WithTimeout(context.Background(), crashPromise+crashWait)
 	defer cancel()
-	for deadline := l.started.Add(crashPromise); len(l.late) > 0; time.Sleep(200 * time.Millisecond) {
+	for deadline := l.started.Add(crashPromise); len(l.late) > 0; time.Sleep(crashPoll) {
 		if _, err := l.left(ctx, before); err != nil {
 			l.t.Errorf("cannot tell what is left: %v", err)
 			return
