@@ -79,7 +79,7 @@ var crashOperations = []crashOperation{
 	{name: "container start", setUp: func(l *crashLab) crashTrial {
 		return l.alone(l.containerStart)
 	}},
-	{name: "container stop", setUp: func(l *crashLab) crashTrial {
+	{name: "container stop", at: crashOutside, setUp: func(l *crashLab) crashTrial {
 		return l.alone(l.containerStop)
 	}},
 	{name: "network connect", at: crashOutside, setUp: func(l *crashLab) crashTrial {
@@ -114,7 +114,7 @@ var crashOperations = []crashOperation{
 
 // crashOutside chooses what Neutron, Open vSwitch and the kernel's links hear
 // of. What is written to the journal between two of these is killed at where a
-// container starts and stops alone, and on the embedded Neutron everywhere.
+// container or Kuryr starts alone, and on the embedded Neutron everywhere.
 func crashOutside(p crash.Point) bool {
 	return crashOn("neutron", "ovsdb", "link add", "link alias", "link delete")(p)
 }
