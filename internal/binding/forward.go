@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	dockerUser = "DOCKER-USER"
 	// forwardChain is the kernel's, in which that jump is.
 	forwardChain = "FORWARD"
+	// agentsBridge begins the names of the bridges that Neutron's linuxbridge
+	// agent, and the Python Kuryr, make for networks.
+	agentsBridge = "brq"
 )
 
 const (
@@ -325,18 +329,42 @@ func (f *forward) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	used := map[string]bool{} // bridges of others that links of ours are on
 	for _, l := range links {
 		switch {
 		case !f.ours(l):
 		case l.Kind == "bridge":
 			f.wanted[l.Name] = true
-		case l.Master != "":
+		case strings.HasPrefix(l.Master, agentsBridge):
 			f.wanted[l.Master] = true
+		case l.Master != "":
+			used[l.Master] = true
 		}
 	}
 	before := f.failure()
+	f.claim(ctx, used)
 	if f.sync(ctx, "") != nil {
 		f.report(ctx, before)
 	}
 	return nil
+}
+
+// claim takes over, of the bridges of others, those that have a rule of ours;
+// mu is held. A bridge that an executable has plugged into never had one: what
+// passes there is its operator's affair.
+func (f *forward) claim(ctx context.Context, used map[string]bool) {
+	if len(used) == 0 {
+		return
+	}
+	stale := f.stale(ctx, "")
+	seen := func(bridge string) bool {
+		if used[bridge] {
+			f.wanted[bridge] = true
+			return false
+		}
+		return stale(bridge)
+	}
+	// What fails does so in the sync that follows, and is told there.
+	_ = f.ruleset.apply(ctx, f.wanted, seen)
+	_ = f.legacy.apply(ctx, f.wanted, seen)
 }

@@ -207,6 +207,15 @@ func TestStartTakesOver(t *testing.T) {
 	l.Run("ip", "link", "add", foreignBridge, "type", "bridge")
 	l.mustAttach(plugOf(network, 1))
 	l.mustAttach(plugOf(foreign, 2))
+	named, fabric := plugOf("e0e0e0e0-0000", 3), plugOf("d0d0d0d0-0000", 4)
+	named.Binding.VIFDetails = map[string]any{"bridge_name": "br-flat"}
+	l.Run("ip", "link", "add", "br-flat", "type", "bridge")
+	l.mustAttach(named)
+	// As an executable plugs.
+	fabric.Binding.VIFType = "tap"
+	l.Run("ip", "link", "add", "br-fabric", "type", "bridge")
+	l.mustAttach(fabric)
+	l.Run("ip", "link", "set", fabric.HostEnd, "master", "br-fabric")
 	for i, alias := range []string{"kuryr:node12:intent", "kuryr:ode1:intent", "kuryr"} {
 		bridge, port := fmt.Sprintf("brqother%d", i), fmt.Sprintf("tapother%d", i)
 		l.Run("ip", "link", "add", bridge, "type", "bridge")
@@ -219,10 +228,13 @@ func TestStartTakesOver(t *testing.T) {
 	l.Run("nft", "insert rule ip filter DOCKER-USER iifname brqgone oifname brqgone counter accept comment \"mine\"")
 	l.restart()
 	l.run()
-	l.wantChain("iptables", soon, ruleFor(foreignBridge), ruleFor(brq),
+	l.wantChain("iptables", soon, ruleFor("br-flat"), ruleFor(foreignBridge), ruleFor(brq),
 		`-A DOCKER-USER -i brqgone -o brqgone -m comment --comment mine -j ACCEPT`)
 	l.Run("iptables", "-w", "-F", "DOCKER-USER")
-	l.wantChain("iptables", soon, ruleFor(foreignBridge), ruleFor(brq))
+	l.wantChain("iptables", soon, ruleFor(foreignBridge), ruleFor(brq), ruleFor("br-flat"))
+	if rules := l.Run("iptables", "-w", "-S", "FORWARD"); strings.Contains(rules, "br-fabric") {
+		t.Errorf("the bridge of an executable's has a rule of ours:\n%s", rules)
+	}
 }
 
 func TestLegacyTables(t *testing.T) {

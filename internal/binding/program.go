@@ -113,7 +113,8 @@ func (g *programPlug) run(ctx context.Context, p courier.Plug, args ...string) e
 
 func (g *programPlug) failed(p courier.Plug, what, why string, err error) error {
 	return &courier.Error{Kind: courier.KindOf(err), Op: "plug", Subject: "port " + string(p.Port),
-		Public: fmt.Sprintf("%s/%s %s failed: %s", g.dir, g.name, what, why), Err: err}
+		Public: fmt.Sprintf("%s/%s %s failed: %s", g.dir, g.name, what, why), Err: err,
+		Hint: "it is this host's operator's, not Kuryr's: docs/bindings.md says what it has to do"}
 }
 
 // tail keeps the end of what a program says.

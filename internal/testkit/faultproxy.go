@@ -16,9 +16,6 @@ import (
 // FaultProxy stands before a Neutron and makes chosen requests fail.
 type FaultProxy struct {
 	URL string // of the proxied API, as the machine reaches it
-	// Rewrite, unless nil, changes the answers that Neutron gives. Set it before
-	// there is a client.
-	Rewrite func([]byte) []byte
 
 	upstream  string // host:port
 	scheme    string // of both sides
@@ -28,9 +25,10 @@ type FaultProxy struct {
 	late      sync.WaitGroup // requests that are on their way without a client
 	open      atomic.Int64   // requests that have a client and no answer yet
 
-	mu     sync.Mutex // guards what follows
-	decide func(Call) Fault
-	calls  []Call
+	mu      sync.Mutex // guards what follows
+	decide  func(Call) Fault
+	calls   []Call
+	rewrite func([]byte) []byte
 }
 
 // Call is one request that reached the proxy.
@@ -116,6 +114,13 @@ func (p *FaultProxy) Watch(decide func(Call) Fault) {
 	p.decide, p.calls = decide, nil
 }
 
+// Rewrite has f change the answers that Neutron gives from now on.
+func (p *FaultProxy) Rewrite(f func([]byte) []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rewrite = f
+}
+
 // Calls returns the calls since the last Watch.
 func (p *FaultProxy) Calls() []Call {
 	p.mu.Lock()
@@ -183,13 +188,16 @@ func (p *FaultProxy) pass(w http.ResponseWriter, r *http.Request) {
 		w.Header()[k] = v
 	}
 	body := io.Reader(resp.Body)
-	if p.Rewrite != nil {
+	p.mu.Lock()
+	rewrite := p.rewrite
+	p.mu.Unlock()
+	if rewrite != nil {
 		text, err := io.ReadAll(resp.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		w.Header().Del("Content-Length")
-		body = bytes.NewReader(p.Rewrite(text))
+		body = bytes.NewReader(rewrite(text))
 	}
 	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, body)

@@ -15,9 +15,7 @@ import (
 func (s *site) switchOver(t *testing.T) (config string) {
 	s.ovs = testkit.NewMachineOVS(t, s.machine)
 	s.ovs.AddBridge("br-int", "netdev")
-	s.proxy.Rewrite = func(answer []byte) []byte {
-		return testkit.Rebind(answer, "ovs", object{})
-	}
+	s.proxy.Rewrite(func(answer []byte) []byte { return testkit.Rebind(answer, "ovs", object{}) })
 	return "[ovs]\novsdb_connection = " + s.ovs.Connection() + "\n"
 }
 

@@ -73,7 +73,7 @@ func newCloudHost(t *testing.T, p plugging, programs map[string]string) *cloudHo
 			t.Error(err)
 		}
 	})
-	proxy.Rewrite = func(answer []byte) []byte { return testkit.Rebind(answer, p.vifType, p.details) }
+	proxy.Rewrite(func(answer []byte) []byte { return testkit.Rebind(answer, p.vifType, p.details) })
 	ca, err := os.ReadFile(authority.File)
 	if err != nil {
 		t.Fatal(err)
