@@ -143,7 +143,7 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 	if err != nil {
 		return netip.Prefix{}, because(op, subject, advised(err, r))
 	}
-	c.demand(p.Network, hit, c.snapshot(a).Binding)
+	c.demand(a, hit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return a.rec.heldIn(p.ID, n.rec)

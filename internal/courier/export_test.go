@@ -70,3 +70,11 @@ func (c *Courier) LookAtKernelAt(now time.Time) { c.lookAtKernel(context.Backgro
 
 // TendPoolsAt does now what whoever keeps port pools would do at the given time.
 func (c *Courier) TendPoolsAt(now time.Time) { c.tendPools(now) }
+
+// RefreshSubnetsAt does now what whoever keeps what Join tells of subnets would do
+// at the given time.
+func (c *Courier) RefreshSubnetsAt(now time.Time) {
+	if ids := c.toRefresh(now); len(ids) > 0 {
+		c.refreshSubnets(now, ids)
+	}
+}

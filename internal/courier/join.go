@@ -73,12 +73,16 @@ func (c *Courier) freshSubnets(ctx context.Context, n *network) networkRecord {
 	return n.rec
 }
 
-// What Join tells of subnets is asked for each refreshEvery, in one request for
-// all networks with a pool: an operator's new host route is in the containers
-// that start so much later. Join asks itself when that has failed for staleAfter.
+// What Join tells of subnets is asked for each refreshEvery where many containers
+// start, and each refreshSeldom where few do, in one request for all networks with a
+// pool: an operator's new host route is in the containers that start so much
+// later. So it is a small part of the calls for a container however they follow
+// each other. Join asks itself when that has failed for staleAfter.
 const (
-	refreshEvery = 10 * time.Second
-	staleAfter   = 2 * refreshEvery
+	refreshEvery  = 10 * time.Second
+	refreshSeldom = 3 * refreshEvery
+	manyStarts    = 10
+	staleAfter    = 2 * refreshSeldom
 )
 
 // keepSubnets asks for what Join tells of subnets, beside keepPools: neither
@@ -87,25 +91,34 @@ func (c *Courier) keepSubnets() {
 	var took time.Duration
 	for c.pause(refreshEvery-took, nil) {
 		began := time.Now()
-		c.refreshSubnets(began)
+		if ids := c.toRefresh(began); len(ids) > 0 {
+			c.refreshSubnets(began, ids)
+		}
 		took = time.Since(began)
 	}
 }
 
-// refreshSubnets asks Neutron for the subnets of all networks with a pool.
-// Nobody waits for it: it has as long as the answer is of use.
-func (c *Courier) refreshSubnets(now time.Time) {
-	var ids []NetworkID
+// toRefresh returns all networks with a pool, if it is time to ask for their subnets.
+func (c *Courier) toRefresh(now time.Time) (ids []NetworkID) {
 	c.mu.Lock()
-	for id := range c.portPools {
+	defer c.mu.Unlock()
+	starts, due := 0, false
+	for id, p := range c.portPools {
 		if n := c.networks[id]; n != nil {
 			ids = append(ids, n.rec.Neutron)
+			starts += p.starts
+			due = due || now.Sub(n.refreshed) >= refreshSeldom
 		}
 	}
-	c.mu.Unlock()
-	if len(ids) == 0 {
-		return
+	if !due && starts < manyStarts {
+		return nil
 	}
+	return ids
+}
+
+// refreshSubnets asks Neutron for the subnets of networks with a pool.
+// Nobody waits for it: it has as long as the answer is of use.
+func (c *Courier) refreshSubnets(now time.Time, ids []NetworkID) {
 	ctx, cancel := context.WithTimeout(c.stopped, refreshEvery)
 	defer cancel()
 	found, err := c.Neutron.SubnetsOfNetworks(ctx, ids)
@@ -118,8 +131,9 @@ func (c *Courier) refreshSubnets(now time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id := range c.portPools {
+	for id, p := range c.portPools {
 		if n := c.networks[id]; n != nil && slices.Contains(ids, n.rec.Neutron) {
+			p.starts = 0
 			n.rec.Subnets, n.refreshed = refreshed(n.rec.Subnets, byNetwork[n.rec.Neutron]), now
 		}
 	}

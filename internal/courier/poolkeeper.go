@@ -8,61 +8,6 @@ import (
 	"time"
 )
 
-// portPool is what is known of a network's demand for ports, and of its pool.
-// All of it is guarded by Courier.mu.
-type portPool struct {
-	took    []time.Time // when addresses were asked for, within demandWindow
-	last    time.Time   // the latest, or when the pool was found in the journal
-	hits    int         // endpoints that got a pooled port
-	misses  int         // and those that did not
-	filling bool
-	never   bool          // its ports can't be plugged before it is known what they are for
-	batch   int           // how many are made at once: less where Neutron did not answer in time; 0: as many as may be
-	pause   time.Duration // after the last failure; doubled by the next
-	not     time.Time     // before this it is not filled: Neutron refused, or did not answer
-	limit   int           // what Neutron's refusal left of Max, until grow
-	grow    time.Time
-}
-
-// How far back demand is counted, and how long a refusal counts: a quota or a
-// subnet that is used up stays so until somebody acts. What fails is tried again
-// after fillRetry, doubled up to limitFor: each try makes work for the cloud.
-const (
-	demandWindow = 20 * time.Second
-	fillRetry    = 10 * time.Second
-	limitFor     = 10 * time.Minute
-	forgetAfter  = 12 // times Idle
-)
-
-// headroom is the part of a subnet, and of what a host may keep of it, that
-// pools may take: several hosts share it with each other, and with others.
-const headroom = 8
-
-// demand takes note that an endpoint got a port, whether it was the pool's, and how
-// it is bound.
-func (c *Courier) demand(id EngineNetworkID, hit bool, how Binding) {
-	if c.opt.PortPool.Max == 0 {
-		return
-	}
-	now, never := time.Now(), !c.Binder.Anonymous(how)
-	c.mu.Lock()
-	p := c.portPools[id]
-	if p == nil {
-		p = &portPool{}
-		c.portPools[id] = p
-	}
-	p.never = p.never || never
-	p.last = now
-	p.took = append(p.took, now)
-	if hit {
-		p.hits++
-	} else {
-		p.misses++
-	}
-	c.mu.Unlock()
-	c.tendSoon()
-}
-
 // tendSoon has pools looked at before a second is over.
 func (c *Courier) tendSoon() {
 	select {
@@ -70,39 +15,6 @@ func (c *Courier) tendSoon() {
 	default:
 	}
 }
-
-// target is how many ports the pool is to have, those that rest among them: the
-// minimum beyond what was asked for lately, which may all be resting, within the
-// operator's limits and the network's room. Called with mu held.
-func (p *portPool) target(o PortPool, room int, now time.Time) int {
-	p.took = slices.DeleteFunc(p.took, func(t time.Time) bool { return now.Sub(t) > demandWindow })
-	if now.Sub(p.last) > forgetAfter*o.Idle {
-		return 0
-	}
-	most := min(o.Max, room)
-	if now.Before(p.grow) {
-		most = min(most, p.limit)
-	}
-	return min(len(p.took)+o.Min, most)
-}
-
-// room is how many ports of the network this host may keep ready: a part of its
-// smallest subnet, and none of a very small one.
-func (r networkRecord) room() int {
-	room := maxRoom
-	for _, s := range r.Subnets {
-		if bits := s.CIDR.Addr().BitLen() - s.CIDR.Bits(); bits < maxRoomBits {
-			room = min(room, 1<<bits/headroom-1)
-		}
-	}
-	return room
-}
-
-// A subnet of so many bits or more has room for any pool.
-const (
-	maxRoomBits = 20
-	maxRoom     = 1 << maxRoomBits / headroom
-)
 
 // drained tells whether this host is taken out of service.
 func (c *Courier) drained() bool { return c.opt.Drained != nil && c.opt.Drained() }
@@ -118,14 +30,17 @@ func (c *Courier) keepPools() {
 func (c *Courier) tendPools(now time.Time) {
 	var surplus []entity
 	c.mu.Lock()
-	ports := map[EngineNetworkID][]*attachment{}
+	ports, out := map[EngineNetworkID][]*attachment{}, map[EngineNetworkID]int{}
 	for _, a := range c.attachments {
-		if a.rec.inPool() {
+		switch {
+		case a.rec.inPool():
 			ports[a.rec.Network] = append(ports[a.rec.Network], a)
+		case a.isOut(now):
+			out[a.rec.Network]++
 		}
 	}
 	for id, p := range c.portPools {
-		surplus = append(surplus, c.tendPool(id, p, ports[id], now)...)
+		surplus = append(surplus, c.tendPool(id, p, ports[id], out[id], now)...)
 	}
 	for id, have := range ports {
 		if c.portPools[id] == nil { // its network goes, or nobody has asked for long
@@ -142,14 +57,15 @@ func (c *Courier) tendPools(now time.Time) {
 }
 
 // tendPool has ports made if there are too few, and returns those that are too
-// many. Called with mu held.
-func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, now time.Time) (surplus []entity) {
+// many. out is how many more its endpoints may bring back. Called with mu held.
+func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, out int, now time.Time) (surplus []entity) {
 	o, n := c.opt.PortPool, c.networks[id]
 	if n == nil || n.rec.State != ready {
 		delete(c.portPools, id)
 		return nil
 	}
-	want, idle := p.target(o, n.rec.room(), now), now.Sub(p.last) > o.Idle
+	room := n.rec.room()
+	want, idle := p.target(o, room, now), now.Sub(p.last) > o.Idle
 	if want == 0 && len(have) == 0 && idle {
 		delete(c.portPools, id)
 		return nil
@@ -157,32 +73,15 @@ func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, 
 	if c.drained() || p.never {
 		want = 0
 	}
+	k := p.lacking(o, have, out, want, p.most(o, room, now))
 	switch {
-	case o.short(have, want) && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
+	case k > 0 && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
 		p.filling = true
-		k := min(want-len(have), o.Batch)
-		if p.batch > 0 {
-			k = min(k, p.batch)
-		}
 		c.background.Go(func() { c.fill(n, p, k) })
 	case len(have) > want && (want == 0 || idle || now.Before(p.grow)):
 		surplus = leastRested(have, len(have)-want)
 	}
 	return surplus
-}
-
-// short tells whether it is time to make ports: few are left to be had, or so
-// many are missing that they fill a request. Each request costs the cloud about
-// as much as ten ports do. Called with Courier.mu held.
-func (o PortPool) short(have []*attachment, want int) bool {
-	ready := 0
-	for _, a := range have {
-		if a.rec.State != cooling {
-			ready++
-		}
-	}
-	missing := want - len(have)
-	return missing > 0 && (ready < max(1, o.Min) || missing >= o.Batch)
 }
 
 // inPool tells whether the port is in a pool, or on its way into it.
@@ -221,22 +120,6 @@ func (c *Courier) fill(n *network, p *portPool, k int) {
 		c.log.Info("no ports were made ahead of need", "network", n.rec.Neutron, "ports", k, "err", err)
 	}
 	c.tendSoon() // there may be more to do
-}
-
-// filled takes note of how the making of k ports ended. A cloud that is slow may
-// have time for fewer at once. Called with Courier.mu held.
-func (p *portPool) filled(k int, err error, now time.Time) {
-	p.filling = false
-	if err == nil {
-		p.pause, p.not = 0, time.Time{}
-		if p.batch > 0 {
-			p.batch = max(p.batch, 2*k)
-		}
-		return
-	}
-	p.batch = max(1, k/2)
-	p.pause = min(max(2*p.pause, fillRetry), limitFor)
-	p.not = now.Add(p.pause)
 }
 
 // makePorts makes k ports in one request, and makes each ready.

@@ -213,8 +213,12 @@ func (c *Courier) reusable(a *attachment) bool {
 	r := a.rec
 	n := c.networks[r.Network]
 	left := r.Pooled && r.Port != "" && (r.State == attached || r.State == reserved)
-	asMade := len(r.Exposed.Ports)+len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
-	return left && asMade && n != nil && n.rec.State == ready && !c.drained() && c.poolSize(r.Network) < c.opt.PortPool.Max
+	return left && r.asMade() && n != nil && n.rec.State == ready && !c.drained() && c.poolSize(r.Network) < c.opt.PortPool.Max
+}
+
+// asMade tells whether nothing was done to the port that its next endpoint must not find.
+func (r attachmentRecord) asMade() bool {
+	return len(r.Exposed.Ports)+len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
 }
 
 // poolSize counts a pool's ports, ready or not. Called with mu held.

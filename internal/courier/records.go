@@ -207,6 +207,7 @@ type attachment struct {
 	settings PortSettings // of its port, when it is made
 	asked    bool         // Neutron may have been told to delete the port; guarded by Courier.mu
 	fresh    bool         // no container has had its link; guarded by Courier.mu
+	taken    time.Time    // when an endpoint got it, since Start; guarded by Courier.mu
 }
 
 type attachmentRecord struct {

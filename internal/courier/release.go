@@ -71,6 +71,7 @@ func (c *Courier) releasable(id EngineNetworkID, addr netip.Addr) *attachment {
 // state that follows: it rests for the next endpoint, or is removed. What it
 // returns writes that down, and sees to it. Called with mu held.
 func (c *Courier) letGo(a *attachment) (goOn func(context.Context) error) {
+	c.left(a)
 	if c.reusable(a) {
 		c.restNow(a)
 		return func(ctx context.Context) error { return c.rested(ctx, a) }

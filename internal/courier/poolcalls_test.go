@@ -1,0 +1,149 @@
+package courier_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"kuryr/internal/courier"
+)
+
+// calledNeutron counts the calls that Neutron has had since arm, by name.
+func (w *world) calledNeutron() (all int, byName map[string]int) {
+	byName = map[string]int{}
+	for _, call := range w.breaker.neutronCalls() {
+		all++
+		byName[call]++
+	}
+	return all, byName
+}
+
+// Containers that follow each other cost one call to Neutron each, which tells
+// whose the port is, and few others together, also while their ports still rest
+// and the pool has to grow.
+func TestFewCallsForAContainer(t *testing.T) {
+	w := newWorld(t)
+	w.change = func(o *courier.Options) {
+		o.PortPool = courier.PortPool{Min: 3, Max: 200, Batch: 10, CoolDown: time.Hour, Idle: time.Hour}
+	}
+	w.restart()
+	e := &engine{w: w}
+	n := mustNetwork(t, e, "wide", poolSpec{cidr: "10.69.0.0/20"})
+	e.stop(t.Context(), mustStart(t, e, n, "first", ""))
+	w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 3 })
+	const containers = 40
+	w.breaker.arm(0, breakage{})
+	for i := range containers {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 1 })
+		k := mustStart(t, e, n, fmt.Sprintf("c%d", i), "")
+		w.awaitDevice(w.described(k).Port, k.endpoint)
+		e.stop(t.Context(), k)
+	}
+	all, byName := w.calledNeutron()
+	all -= byName["list ports"] // by which this test looks
+	if most := containers * 12 / 10; all > most {
+		t.Errorf("%d containers took %d calls to Neutron, more than %d: %v", containers, all, most, byName)
+	}
+	if told := byName["update port"]; told != containers {
+		t.Errorf("Neutron was told %d times whose a port is, not %d", told, containers)
+	}
+	e.networkRemove(t.Context(), n)
+	w.mustEmpty()
+}
+
+// A burst that takes all that a pool may have is not made up for while its
+// endpoints are known to stay for a short time: what they bring back would have no room.
+func TestBurstsComeBack(t *testing.T) {
+	pool := courier.PortPool{Min: 1, Max: 8, Batch: 8, CoolDown: 10 * time.Millisecond, Idle: time.Hour}
+	w, e, n := pooledWorld(t, pool)
+	ctx := t.Context()
+	burst := func(name string) (all []*container) {
+		for i := range pool.Max {
+			w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 1 })
+			all = append(all, mustStart(t, e, n, fmt.Sprintf("%s%d", name, i), ""))
+		}
+		return all
+	}
+	over := func(all []*container) {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= pool.Min })
+		for _, k := range all {
+			e.stop(ctx, k)
+		}
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= pool.Max-1 && s.Resting == 0 })
+	}
+	over(burst("learn"))
+	w.breaker.arm(0, breakage{})
+	for round := range 4 {
+		over(burst(fmt.Sprintf("r%d-", round)))
+	}
+	_, byName := w.calledNeutron()
+	if deleted, most := byName["delete port"], 4*pool.Min; deleted > most {
+		t.Errorf("4 bursts of %d: %d ports were deleted, more than %d: %v", pool.Max, deleted, most, byName)
+	}
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}
+
+// While nothing says that endpoints stay for a short time only, all that they take is made up for.
+func TestBurstsThatStay(t *testing.T) {
+	pool := courier.PortPool{Min: 1, Max: 8, Batch: 8, CoolDown: 10 * time.Millisecond, Idle: time.Hour}
+	w := newWorld(t)
+	w.change = func(o *courier.Options) { o.PortPool = pool }
+	w.restart()
+	e := &engine{w: w}
+	n := mustNetwork(t, e, "stay", dual(65)...)
+	all := []*container{mustStart(t, e, n, "first", "")}
+	for i := range pool.Max {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 1 })
+		all = append(all, mustStart(t, e, n, fmt.Sprintf("c%d", i), ""))
+	}
+	w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 3 })
+	for _, k := range all {
+		e.stop(t.Context(), k)
+	}
+	e.networkRemove(t.Context(), n)
+	w.mustEmpty()
+}
+
+// The minimum is kept ready beside what rests, however long that rests.
+func TestMinimumBesideWhatRests(t *testing.T) {
+	pool := courier.PortPool{Min: 2, Max: 30, Batch: 1, CoolDown: time.Hour, Idle: time.Hour}
+	w, e, n := pooledWorld(t, pool)
+	for i := range 8 {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= pool.Min })
+		e.stop(t.Context(), mustStart(t, e, n, fmt.Sprintf("c%d", i), ""))
+	}
+	w.c.TendPoolsAt(time.Now().Add(21 * time.Second)) // who asked for those is forgotten
+	for i := range 4 {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= pool.Min && s.Resting > 6 })
+		e.stop(t.Context(), mustStart(t, e, n, fmt.Sprintf("d%d", i), ""))
+	}
+	e.networkRemove(t.Context(), n)
+	w.mustEmpty()
+}
+
+// What Join tells of subnets is asked for the more often the more containers start.
+func TestSubnetsAreAskedForSeldom(t *testing.T) {
+	w, e, n := pooledWorld(t, smallPool)
+	asked := func() int { return w.breaker.calledFor("list subnets of networks") }
+	now, before := time.Now(), asked()
+	w.c.RefreshSubnetsAt(now.Add(10 * time.Second))
+	w.c.RefreshSubnetsAt(now.Add(20 * time.Second))
+	if got := asked() - before; got != 0 {
+		t.Errorf("after one start Neutron was asked %d times within 20 s", got)
+	}
+	now = now.Add(31 * time.Second)
+	w.c.RefreshSubnetsAt(now)
+	if got := asked() - before; got != 1 {
+		t.Errorf("Neutron was asked %d times in 31 s, not once", got)
+	}
+	for i := range 10 {
+		e.stop(t.Context(), mustStart(t, e, n, fmt.Sprintf("c%d", i), ""))
+	}
+	w.c.RefreshSubnetsAt(now.Add(10 * time.Second))
+	if got := asked() - before; got != 2 {
+		t.Errorf("after ten starts Neutron was asked %d times, not twice", got)
+	}
+	e.networkRemove(t.Context(), n)
+	w.mustEmpty()
+}
