@@ -81,7 +81,7 @@ func (c *Courier) freshSubnets(ctx context.Context, n *network) networkRecord {
 const (
 	refreshEvery  = 10 * time.Second
 	refreshSeldom = 3 * refreshEvery
-	manyStarts    = 10
+	manyStarts    = 20
 	staleAfter    = 2 * refreshSeldom
 )
 
