@@ -167,6 +167,7 @@ func TestCloudAndBindingsOfASandboxedKuryr(t *testing.T) {
 		"fabric": {"fabric", map[string]any{"vlan": 7}, switched},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // with each other
 			h := newCloudHost(t, p, fabric)
 			if status := h.property("kuryr.service", "StatusText"); status != "Serving Docker from the real Neutron" {
 				t.Errorf("systemctl status says %q", status)

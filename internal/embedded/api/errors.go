@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -72,7 +73,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		he = internalError()
 	}
 	if he.status >= http.StatusInternalServerError {
-		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
+		level := slog.LevelError
+		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			level = slog.LevelDebug // whoever asked has gone, or stops
+		}
+		a.log.LogAttrs(r.Context(), level, "request failed",
 			slog.String(observe.Op, operation(r)),
 			slog.String(observe.Request, w.Header().Get(requestIDHeader)), slog.Any(observe.Err, err))
 	}
