@@ -44,6 +44,8 @@ const (
 	// crashSpare is how many resources there are of which each trial needs another
 	// one. A trial takes five seconds and more, and what it may leave to time a minute.
 	crashSpare = 16
+	// crashAgain is how often an operation is done again for which Neutron was too late.
+	crashAgain = 3
 	// crashPoll is how long a check waits before it looks again: each look is some
 	// requests to Neutron, which has enough to do.
 	crashPoll = 500 * time.Millisecond

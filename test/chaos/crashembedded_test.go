@@ -33,6 +33,9 @@ const (
 	crashAnswer = crashQuiet
 	// crashOnce has Kuryr killed once at a point that is passed several times.
 	crashOnce = false
+	// crashAgain is how often an operation is done again for which Neutron was too
+	// late: never, since it is a process on this machine that does little else.
+	crashAgain = 0
 	// crashPoll is how long a check waits before it looks again.
 	crashPoll = 50 * time.Millisecond
 	// crashSpare is how many resources there are of which each trial needs another one.

@@ -116,13 +116,13 @@ func (l *crashLab) reconcile(carol *crashContainer, broken func(context.Context,
 		l.t.Fatal(err)
 	}
 	return crashTrial{
-		prepare: func(ctx context.Context) error {
-			if err := l.cli(ctx, "reconcile"); err != nil {
+		prepare: func(ctx context.Context) error { return l.cli(ctx, "reconcile") },
+		do: func(ctx context.Context) error { // at once: Kuryr looks by itself each 10 s
+			if err := broken(ctx, port); err != nil {
 				return err
 			}
-			return broken(ctx, port)
+			return l.cli(ctx, "reconcile")
 		},
-		do: func(ctx context.Context) error { return l.cli(ctx, "reconcile") },
 		tidy: func(ctx context.Context, _ error) error {
 			for deadline := time.Now().Add(2 * crashSoon); ; time.Sleep(25 * time.Millisecond) {
 				ok, err := whole(ctx, port)

@@ -141,11 +141,13 @@ func (l *crashLab) alone(of func(*crashContainer) crashTrial) crashTrial {
 	t := inner
 	t.prepare = func(ctx context.Context) error {
 		c.network = &crashNetwork{pools: []crashPool{{wish: l.cidr()}, {wish: l.cidr6()}}}
-		err := l.engine.createNetwork(ctx, c.network)
-		if err == nil && inner.prepare != nil {
-			err = inner.prepare(ctx)
+		if err := l.engine.createNetwork(ctx, c.network); err != nil || inner.prepare == nil {
+			return err
 		}
-		return err
+		if err := inner.prepare(ctx); err != nil {
+			return errors.Join(err, l.engine.removeNetwork(ctx, c.network))
+		}
+		return nil
 	}
 	t.tidy = func(ctx context.Context, failed error) error {
 		var err error

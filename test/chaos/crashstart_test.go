@@ -51,7 +51,7 @@ func (l *crashLab) recovery(at crash.Point, trial crashTrial) crashTrial {
 				}
 			}
 			if killed, err := l.crashes.Killed(); err != nil || killed != at {
-				return errors.Join(err, fmt.Errorf("it did not die %s", at))
+				return errors.Join(err, fmt.Errorf("it did not die %s", at), failed, l.crashes.Disarm())
 			}
 			l.kuryr.Kill() // it is about to be gone
 			return errors.Join(l.crashes.Disarm(), l.crashes.Forget())
