@@ -3,6 +3,8 @@ package testkit
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -250,6 +252,23 @@ func (k *Kuryr) Status(ctx context.Context) (Status, error) {
 	defer c.CloseIdleConnections()
 	var s Status
 	return s, getJSON(ctx, c, "http://kuryr/v1/status", &s)
+}
+
+// Goroutines returns the stacks of what the daemon is doing.
+func (k *Kuryr) Goroutines(ctx context.Context) (string, error) {
+	c := UnixClient(k.AdminSocket())
+	defer c.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kuryr/debug/pprof/goroutine?debug=1", nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
 }
 
 // CLI runs a command of the binary on the machine and returns what it prints.

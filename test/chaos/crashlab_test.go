@@ -82,6 +82,7 @@ func (l *crashLab) close() {
 	defer cancel()
 	if l.t.Failed() && l.kuryr != nil {
 		l.t.Logf("the end of kuryr's log:\n%s", withoutReads(l.kuryr.Log(400), 60))
+		l.t.Logf("its goroutines:\n%s", l.goroutines(ctx))
 	}
 	if l.engine != nil {
 		l.engine.plugin.Close()
@@ -179,7 +180,7 @@ func (l *crashLab) restart() error {
 // settle waits until Kuryr has died, or has nothing to do any more. It tells
 // the points that were passed until then.
 func (l *crashLab) settle(ctx context.Context, quiet time.Duration) (passed []crash.Point, err error) {
-	last := time.Now()
+	last, why := time.Now(), "has done nothing yet"
 	for ctx.Err() == nil && !l.kuryr.Ended() {
 		now, err := l.crashes.Passed()
 		if err != nil {
@@ -198,10 +199,16 @@ func (l *crashLab) settle(ctx context.Context, quiet time.Duration) (passed []cr
 			if err == nil && s.Courier.Pending == 0 {
 				return passed, nil
 			}
+			why = fmt.Sprintf("%d removals to do, %v", s.Courier.Pending, err)
+		} else {
+			why = fmt.Sprintf("busy until %s ago, the last of %d points %q", time.Since(last), len(passed), passed[max(len(passed)-3, 0):])
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return passed, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return passed, fmt.Errorf("kuryr does not come to rest: %w: %s", err, why)
+	}
+	return passed, nil
 }
 
 // inTheMiddle tells whether an effect has begun and not ended, that is, whether
@@ -221,6 +228,15 @@ func inTheMiddle(passed []crash.Point) bool {
 		}
 	}
 	return false
+}
+
+// goroutines tells what Kuryr is doing, if it runs.
+func (l *crashLab) goroutines(ctx context.Context) string {
+	out, err := l.kuryr.Goroutines(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	return out
 }
 
 // left is what an inventory has beside, or lacks of, another, but for what is known.
