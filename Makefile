@@ -16,7 +16,7 @@ build: ## build the one static binary, bin/kuryr
 packages: ## install the Debian packages that tests and the demo need (root)
 	test/packages.sh
 
-test: packages ## run everything: linters, units, fuzz targets, namespaces, end to end with Docker (root)
+test: packages ## run everything: linters, units, fuzz targets, namespaces, end to end with Docker, chaos (root)
 	go run ./test/layers lint unit fuzz namespaces e2e
 
 chaos: packages ## kill and break everything, ROUNDS=20 SEED=... FROM=1 (root)

@@ -16,17 +16,25 @@ const chaosRounds = 20
 
 // chaos runs test/chaos. ROUNDS and SEED of the environment are its tests'.
 func chaos(ctx context.Context) (result, error) {
+	limit, err := chaosLimit()
+	if err != nil {
+		return result{}, err
+	}
+	return goTest(ctx, "-timeout="+limit.String(), "-parallel=4", "./test/chaos")
+}
+
+// chaosLimit is the longest that test/chaos may take: what takes too long in it
+// fails by itself, long before.
+func chaosLimit() (time.Duration, error) {
 	rounds := chaosRounds
 	if text := os.Getenv("ROUNDS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return result{}, fmt.Errorf("ROUNDS=%s is no number of rounds", text)
+			return 0, fmt.Errorf("ROUNDS=%s is no number of rounds", text)
 		}
 		rounds = n
 	}
-	// What takes too long fails by itself, long before.
-	limit := 30*time.Minute + time.Duration(rounds)*time.Minute
-	return goTest(ctx, "-timeout="+limit.String(), "-parallel=4", "./test/chaos")
+	return 30*time.Minute + time.Duration(rounds)*time.Minute, nil
 }
 
 // chaosOpenstack runs the crash points of test/chaos on the lab that is up, on

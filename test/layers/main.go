@@ -7,7 +7,7 @@
 //	fuzz        every fuzz target, -fuzztime each
 //	namespaces  the packages that stand on the lab of network namespaces (root)
 //	e2e         the suites under test/, with a real Docker engine (root)
-//	chaos       test/chaos: kills, faults and bad input (root); ROUNDS and SEED of the environment are for it
+//	chaos       of these test/chaos alone: kills, faults and bad input (root); ROUNDS and SEED of the environment are for it
 //	openstack   those under test/openstack/, and test/docker once more, on the lab, which must be up (root)
 //	chaos-openstack  the crash points of test/chaos on the lab (root)
 //
