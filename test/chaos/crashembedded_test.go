@@ -28,6 +28,9 @@ const (
 	// crashPromise is Kuryr's: so long after everything is back nothing is left.
 	// Some more for a busy machine.
 	crashPromise = 60*time.Second + 15*time.Second
+	// crashLost is how long Kuryr looks for what a request may have made whose
+	// answer it did not live to hear: these take effect at once, or not at all.
+	crashLost = "lost_request_timeout = 5\n"
 	// crashAnswer is how long Neutron may take for an answer: until then Kuryr is
 	// not idle.
 	crashAnswer = crashQuiet
@@ -64,6 +67,7 @@ func (l *crashLab) dockersChains() {
 
 // settleOn makes o the options of a Kuryr on this southbound.
 func (l *crashLab) settleOn(binary string, op crashOperation, o *testkit.KuryrOptions) {
+	o.Config = crashLost + o.Config
 	if op.ovs == nil {
 		return
 	}
