@@ -47,5 +47,5 @@ func chaosOpenstack(ctx context.Context) (result, error) {
 	if err := os.Setenv(cloud.Variable, lab.Dir); err != nil {
 		return result{}, err
 	}
-	return goTest(ctx, "-timeout=40m", fmt.Sprintf("-parallel=%d", len(lab.Hosts)), "-tags=openstack", "-run=^TestCrashPoints$", "./test/chaos")
+	return goTest(ctx, "-timeout=55m", fmt.Sprintf("-parallel=%d", len(lab.Hosts)), "-tags=openstack", "-run=^TestCrashPoints$", "./test/chaos")
 }
