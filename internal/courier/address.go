@@ -130,12 +130,7 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		a, err = c.takeOverPort(ctx, p, r)
 	}
 	if a == nil && err == nil {
-		a, err = c.reservePort(ctx, n, p, r)
-	}
-	if KindOf(err) == Exhausted {
-		if last := c.lastResort(ctx, p, r); last != nil {
-			a, err, hit = last, nil, true
-		}
+		a, hit, err = c.reserveOrLast(ctx, n, p, r)
 	}
 	if KindOf(err) == Conflict {
 		a, err = c.adoptPort(ctx, n, p, r, err)

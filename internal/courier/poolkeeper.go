@@ -132,23 +132,27 @@ func (c *Courier) makePorts(n *network, k int) error {
 		a.rec.Pooled = true
 		c.mu.Unlock()
 		a.op.Lock()
-		defer a.op.Unlock()
 		made[i], entities[i] = a, a
 	}
-	if err := c.postPooled(n, made, entities); err != nil {
+	err := c.postPooled(n, made, entities)
+	if err != nil {
 		for _, a := range made {
 			c.abandon(a, &a.rec.Unanswered, err)
 		}
-		return err
-	}
-	if err := c.save(c.stopped, durable, slices.Clone(entities)...); err != nil {
+	} else if err = c.save(c.stopped, durable, slices.Clone(entities)...); err != nil {
 		c.discard(entities...)
+	}
+	if err != nil {
+		for _, a := range made {
+			a.op.Unlock()
+		}
 		return err
 	}
 	errs := make([]error, k)
 	var all sync.WaitGroup
 	for i, a := range made {
 		all.Go(func() {
+			defer a.op.Unlock() // a container that gets it does not wait for the others
 			if errs[i] = c.makeReady(a); errs[i] != nil {
 				c.discard(a)
 			}

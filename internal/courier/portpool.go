@@ -25,10 +25,18 @@ type PortPool struct {
 // state reserved; nil: there is none that fits. One that cools down is taken if
 // that is said: for its address, since whoever names that wants the very one.
 func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest, cool bool) (*attachment, error) {
+	c.mu.Lock()
 	a := c.claimPooled(p, r, cool)
+	c.mu.Unlock()
 	if a == nil {
 		return nil, nil
 	}
+	return c.takeClaimed(ctx, a)
+}
+
+// takeClaimed writes down that a pooled attachment was claimed. A link that a
+// container had goes first.
+func (c *Courier) takeClaimed(ctx context.Context, a *attachment) (*attachment, error) {
 	err := a.op.await(ctx) // until its old link is gone
 	if err != nil {
 		c.discard(a)
@@ -47,9 +55,8 @@ func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest
 }
 
 // claimPooled enters the one that has rested longest into state reserved.
+// Called with mu held.
 func (c *Courier) claimPooled(p poolRecord, r AddressRequest, cool bool) *attachment {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	var best *attachment
 	for _, a := range c.attachments {
 		fits := a.rec.State == pooled || cool && a.rec.State == cooling
@@ -69,28 +76,59 @@ func (c *Courier) claimPooled(p poolRecord, r AddressRequest, cool bool) *attach
 	return best
 }
 
-// lastResort takes a port that cools down, or is just being made, where Neutron
-// has no other: no pool may keep the last address from a container. nil: there is none.
-func (c *Courier) lastResort(ctx context.Context, p poolRecord, r AddressRequest) *attachment {
+// reserveOrLast makes a port or, where Neutron has no address left, takes what
+// the pool of this host has: no pool may keep the last address from a container.
+// What the pool gave up meanwhile Neutron has again, and is asked once more.
+// pooled tells whether the port was the pool's.
+func (c *Courier) reserveOrLast(ctx context.Context, n *network, p poolRecord, r AddressRequest) (a *attachment, pooled bool, err error) {
 	patient, cancel := patience(ctx)
 	defer cancel()
 	for {
-		a, err := c.takePooled(ctx, p, r, true)
-		if a != nil || err != nil || !c.making(p.Network) {
-			return a
+		before := c.leaving(p.Network, nil)
+		if a, err = c.reservePort(ctx, n, p, r); KindOf(err) != Exhausted {
+			return a, false, err
+		}
+		last, again := c.lastResort(patient, before, p, r)
+		if last != nil {
+			a, err = c.takeClaimed(ctx, last)
+			return a, true, err
+		}
+		if !again {
+			return nil, false, err
+		}
+	}
+}
+
+// lastResort claims a port of the pool, also one that cools down; it waits for
+// those that are just being made. Where there is none it tells whether an address
+// was given up since before, and waits for one that is being. What the pool has
+// and what leaves is seen at one instant: a port that goes from the one to the
+// other is in either.
+func (c *Courier) lastResort(ctx context.Context, before departures, p poolRecord, r AddressRequest) (last *attachment, again bool) {
+	for waited := false; ; waited = true {
+		c.mu.Lock()
+		last = c.claimPooled(p, r, true)
+		making, now := c.making(p.Network), c.departing(p.Network, nil)
+		c.mu.Unlock()
+		switch {
+		case last != nil:
+			return last, false
+		case !making: // what was made is another's by now, or was refused
+			return nil, settleAny(ctx, before, now) || waited && ctx.Err() == nil
 		}
 		select {
-		case <-patient.Done():
-			return nil
+		case <-ctx.Done():
+			return nil, false
+		case <-before.next:
+			return nil, true
 		case <-time.After(firstLook):
 		}
 	}
 }
 
-// making tells whether ports of a network's pool are about to be ready.
+// making tells whether ports of a network's pool are about to be ready. Called
+// with mu held.
 func (c *Courier) making(id EngineNetworkID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, a := range c.attachments {
 		if a.rec.Network == id && a.rec.inPool() && !a.rec.settled() {
 			return true

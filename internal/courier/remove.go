@@ -262,6 +262,11 @@ type departures struct {
 func (c *Courier) leaving(id EngineNetworkID, self *attachment) departures {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.departing(id, self)
+}
+
+// departing is leaving for who holds mu.
+func (c *Courier) departing(id EngineNetworkID, self *attachment) departures {
 	d := departures{next: c.departed}
 	for _, a := range c.attachments {
 		if a != self && a.rec.Network == id && a.rec.State == removing {

@@ -126,3 +126,23 @@ func TestBadPortSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressOfNoSubnet: what is refused for itself leaves nothing to be undone,
+// so that it gets the same answer the next moment, and takes no reservation.
+func TestAddressOfNoSubnet(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	n := mustNetwork(t, e, "n1", poolSpec{cidr: "10.132.0.0/24"})
+	held, err := w.c.RequestAddress(ctx, courier.AddressRequest{Pool: n.pools[0].id})
+	operator{w}.check(err)
+	before := fmt.Sprintf("%+v", w.c.Status())
+	for range 3 {
+		_, err := w.c.Attach(ctx, courier.AttachRequest{Network: n.id, Endpoint: "e1", Addresses: []netip.Addr{held.Addr(), netip.MustParseAddr("10.133.0.7")}})
+		wantKind(t, err, courier.Invalid)
+		if !strings.Contains(err.Error(), "lies on none of the network's subnets") {
+			t.Errorf("the answer is %v", err)
+		}
+		if after := fmt.Sprintf("%+v", w.c.Status()); after != before {
+			t.Errorf("it was %s\nand is %s", before, after)
+		}
+	}
+}
