@@ -32,6 +32,9 @@ func (c *Courier) Attach(ctx context.Context, r AttachRequest) (Attached, error)
 		return a.rec.answer(n.rec), nil
 	}
 	c.mu.Unlock()
+	if slices.ContainsFunc(c.wish(n, r), func(f FixedIP) bool { return f.Subnet == "" }) {
+		return Attached{}, &Error{Kind: Invalid, Op: op, Subject: subject, Public: "an address lies on none of the network's subnets"}
+	}
 	own, err := c.resolvePort(ctx, r.Port)
 	if err != nil {
 		return Attached{}, because(op, subject, err)
@@ -191,9 +194,6 @@ func (c *Courier) wish(n *network, r AttachRequest) []FixedIP {
 // attach carries the steps out. Called with a.op held.
 func (c *Courier) attach(ctx context.Context, n *network, a *attachment, r AttachRequest, own PortSettings) error {
 	want := c.wish(n, r)
-	if slices.ContainsFunc(want, func(f FixedIP) bool { return f.Subnet == "" }) {
-		return &Error{Kind: Invalid, Op: "attach", Public: "an address lies on none of the network's subnets"}
-	}
 	have := c.snapshot(a)
 	c.mu.Lock()
 	a.rec.Published = r.Published
