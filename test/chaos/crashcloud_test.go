@@ -62,8 +62,6 @@ func crashAsked(p crash.Point) bool {
 var crashNever = map[crash.Effect]string{
 	crash.NeutronPostForwarding:   "no operation here has a floating IP",
 	crash.NeutronDeleteForwarding: "no operation here has a floating IP",
-	crash.NeutronPutTag:           "no operation here has the Python Kuryr's tags",
-	crash.NeutronDeleteTag:        "no operation here has the Python Kuryr's tags",
 }
 
 // crashOperations are those that are another thing where Neutron is another
