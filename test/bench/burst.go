@@ -29,7 +29,7 @@ func atOnce(width int) int { return max(width, min(4*width, 100)) }
 // burst starts many containers at once, on Kuryr and on a user-defined bridge.
 // Each round has a burst on both, in random order.
 func (b *bench) burst(ctx context.Context, o options) (err error) {
-	l, err := newLab(ctx, ownNeutron{}, b.binary, poolOf(o.pool))
+	l, err := newLab(ctx, ownNeutron{}, b.binary, poolOf(o.pool, 1))
 	if err != nil {
 		return err
 	}

@@ -109,10 +109,10 @@ func (b *bench) measure(ctx context.Context, o options) error {
 		"neutron": func() error { return b.neutron(ctx, o.n) },
 		"filter":  func() error { return b.filter(ctx, o.rounds) },
 		"cloud-docker": func() error {
-			return b.atLab(ctx, o.lab, func(s south) error { return b.docker(ctx, s, o.n) })
+			return b.atLab(ctx, o, func(s south) error { return b.docker(ctx, s, o.n) })
 		},
 		"cloud-run": func() error {
-			return b.atLab(ctx, o.lab, func(s south) error { return b.run(ctx, s, o.runs) })
+			return b.atLab(ctx, o, func(s south) error { return b.run(ctx, s, o.runs) })
 		},
 	}
 	for _, s := range slices.Concat(sections, onLab) {
@@ -127,8 +127,8 @@ func (b *bench) measure(ctx context.Context, o options) error {
 }
 
 // atLab has a section measure on a lab, whose mechanism its figures' names tell.
-func (b *bench) atLab(ctx context.Context, dir string, section func(south) error) error {
-	s, err := openLab(ctx, dir)
+func (b *bench) atLab(ctx context.Context, o options, section func(south) error) error {
+	s, err := openLab(ctx, o)
 	if err != nil {
 		return err
 	}

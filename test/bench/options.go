@@ -26,6 +26,8 @@ type options struct {
 	before string // file of earlier figures to compare with; "": none
 	out    string // file for the figures; "": none
 	lab    string // directory of the lab whose Neutron is measured with, too; "": none
+	ready  int    // ports kept ready on the lab
+	rest   int    // seconds that they rest there between two containers
 	socket string // the driver that only makes a veth listens here; "": this is no such driver
 }
 
@@ -48,6 +50,8 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.before, "check", "", "compare the ratios with those of an earlier run in this file, and fail if one is worse")
 	f.StringVar(&o.socket, "veth-only", "", "be the driver that only makes a veth, on this socket, and measure nothing")
 	f.StringVar(&o.lab, "lab", os.Getenv(cloud.Variable), "measure on the OpenStack lab in this directory, too, by itself "+strings.Join(onLab, " and "))
+	f.IntVar(&o.ready, "lab-ready", 16, "ports that Kuryr keeps ready on the lab: more than one, as one is ready again only some seconds after a container had it")
+	f.IntVar(&o.rest, "lab-rest", 1, "seconds that a port rests on the lab before it is made ready again")
 	only := f.String("only", "", "sections to measure; by itself all, those on the lab if -lab is given")
 	quick := f.Bool("short", false, "measure less of less, unless other flags say how much")
 	if err := f.Parse(args); err != nil {

@@ -9,12 +9,12 @@ import (
 )
 
 // poolOf is what kuryr.conf has for so many ports that are kept ready for each
-// network, and rest a second only; 0: Kuryr's own defaults.
-func poolOf(ready int) string {
+// network, and rest for some seconds; with 0 ports, Kuryr's own defaults.
+func poolOf(ready, rest int) string {
 	if ready == 0 {
 		return ""
 	}
-	return fmt.Sprintf("[vif_pool]\nports_pool_min = %d\nports_pool_max = %d\nports_pool_cooldown = 1\n", ready, max(ready, 64))
+	return fmt.Sprintf("[vif_pool]\nports_pool_min = %d\nports_pool_max = %d\nports_pool_cooldown = %d\n", ready, max(ready, 64), rest)
 }
 
 // poolFilled waits until Kuryr has so many ports ready for its one network.

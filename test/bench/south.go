@@ -64,11 +64,13 @@ type labNeutron struct {
 	lab   *cloud.Lab
 	host  string
 	token string
+	ports int // kept ready
+	rest  int // seconds that they rest between two containers
 }
 
-// openLab is the lab of a directory, which is up.
-func openLab(ctx context.Context, dir string) (*labNeutron, error) {
-	l, err := cloud.Open(dir)
+// openLab is the lab of the options' directory, which is up.
+func openLab(ctx context.Context, o options) (*labNeutron, error) {
+	l, err := cloud.Open(o.lab)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func openLab(ctx context.Context, dir string) (*labNeutron, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &labNeutron{lab: l, host: l.Hosts[0], token: c.Token()}, nil
+	return &labNeutron{lab: l, host: l.Hosts[0], token: c.Token(), ports: o.ready, rest: o.rest}, nil
 }
 
 func (s *labNeutron) machine(ctx context.Context) (*testkit.Machine, error) {
@@ -85,7 +87,7 @@ func (s *labNeutron) machine(ctx context.Context) (*testkit.Machine, error) {
 
 func (s *labNeutron) options(m *testkit.Machine, o testkit.KuryrOptions) testkit.KuryrOptions {
 	o.Cloud = s.lab.Southbound(s.host, m, s.token)
-	o.Config += poolOf(s.ready())
+	o.Config += poolOf(s.ports, s.rest)
 	return o
 }
 
@@ -100,9 +102,7 @@ func (s *labNeutron) proxied(ctx context.Context, m *testkit.Machine, _ string) 
 
 func (s *labNeutron) keepsUp() bool { return false }
 
-// ready is more than one port, as a port of a cloud is ready again only some
-// seconds after the last container had it.
-func (s *labNeutron) ready() int { return 16 }
+func (s *labNeutron) ready() int { return s.ports }
 
 // pause is longer than a cloud on the same machine computes for one request.
 func (s *labNeutron) pause() time.Duration { return time.Second }
