@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,6 +57,10 @@ type Client struct {
 
 	now    *session // the last connection; nil before the first
 	closed bool
+
+	// refusal is why the database can't be reached, if it can't: who waits for
+	// his turn until his time is over says so, too.
+	refusal atomic.Pointer[error]
 }
 
 // New returns a client; it does not connect yet.
@@ -108,7 +113,10 @@ func (c *Client) session(ctx context.Context) (*session, error) {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
-		return nil, c.unreachable(ctx.Err())
+		return nil, c.unreachable(c.reason(ctx.Err()))
+	}
+	if err := ctx.Err(); err != nil { // the turn came too late
+		return nil, c.unreachable(c.reason(err))
 	}
 	if c.closed {
 		return nil, c.unreachable(errors.New("the client is closed"))
@@ -138,14 +146,33 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 	for pause := firstRedial; ; pause = min(2*pause, lastRedial) {
 		s, err := connect(ctx, c.path)
 		if err == nil {
+			c.refusal.Store(nil)
 			return s, nil
+		}
+		switch {
+		case errors.Is(err, errSilent): // whatever was before
+			c.refusal.Store(nil)
+		case !timeOver(err):
+			c.refusal.Store(&err)
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, c.unreachable(err)
+			return nil, c.unreachable(c.reason(err))
 		}
 	}
+}
+
+// reason adds to what ended a wait why the database can't be reached, if that is known.
+func (c *Client) reason(err error) error {
+	if refusal := c.refusal.Load(); refusal != nil {
+		return fmt.Errorf("%w: %w", *refusal, err)
+	}
+	return err
+}
+
+func timeOver(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 func (c *Client) unreachable(err error) error {
@@ -158,7 +185,7 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		// Root has this without the capability to pass over permissions.
 		public, hint = "permission denied", "a socket that is not root's needs CAP_DAC_OVERRIDE: docs/systemd.md"
-	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
+	case !timeOver(err):
 		public = err.Error()
 	}
 	return &courier.Error{
@@ -177,7 +204,7 @@ func (c *Client) transact(ctx context.Context, ops ...ovsdb.Operation) (results 
 	ctx, end := observe.Span(ctx, c.tracer, observe.Name(observe.AreaOVSDB, "transact"))
 	defer func() { end(err) }()
 	if err := ctx.Err(); err != nil {
-		return nil, c.unreachable(err) // once sent it could not be taken back
+		return nil, c.unreachable(c.reason(err)) // once sent it could not be taken back
 	}
 	for range maxTries {
 		s, lost := c.session(ctx)

@@ -80,10 +80,13 @@ func connect(ctx context.Context, path string) (*session, error) {
 	go s.read()
 	if err := s.follow(ctx); err != nil {
 		s.close()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errSilent, err)
 	}
 	return s, nil
 }
+
+// errSilent is of a database that takes a connection, and does not go on as one does.
+var errSilent = errors.New("no answer to the first request")
 
 // follow keeps a copy of our interfaces from now on.
 func (s *session) follow(ctx context.Context) error {
