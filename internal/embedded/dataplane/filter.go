@@ -105,7 +105,7 @@ func (f *filter) change(before, now *ruleset) (*transaction, error) {
 			t.less = true
 			removeTables(conn)
 		}
-		if f.inForce == nil || before != f.inForce {
+		if before != f.inForce { // the tables may not be there
 			conn.AddTable(table(nftables.TableFamilyBridge))
 			if _, inet := f.kind.(netfilterTracking); inet {
 				conn.AddTable(table(nftables.TableFamilyINet))
@@ -216,7 +216,7 @@ func (f *filter) lost() (bool, error) {
 	return len(want) > 0, nil
 }
 
-// forget makes the next apply build the tables anew.
+// forget makes the next apply read what there is of the tables.
 func (f *filter) forget() { f.inForce = nil }
 
 // assignZones returns the zones of the networks that have ports: what they
