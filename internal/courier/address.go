@@ -124,7 +124,7 @@ func (c *Courier) reserve(ctx context.Context, p poolRecord, r AddressRequest) (
 		return netip.Prefix{}, &Error{Kind: Unavailable, Op: op, Subject: subject, Public: "this host is being drained: no container is started here",
 			Hint: "start it on another host, or end that with: kuryr drain --undo"}
 	}
-	a, err := c.takePooled(ctx, p, r, r.Address.IsValid())
+	a, err := c.takePooled(ctx, p, r)
 	hit := a != nil
 	if a == nil && err == nil {
 		a, err = c.takeOverPort(ctx, p, r)

@@ -22,11 +22,11 @@ type PortPool struct {
 }
 
 // takePooled returns a pooled attachment for an endpoint to be, entered into
-// state reserved; nil: there is none that fits. One that cools down is taken if
-// that is said: for its address, since whoever names that wants the very one.
-func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest, cool bool) (*attachment, error) {
+// state reserved; nil: there is none that fits. One that cools down is taken for
+// its address, since whoever names that wants the very one.
+func (c *Courier) takePooled(ctx context.Context, p poolRecord, r AddressRequest) (*attachment, error) {
 	c.mu.Lock()
-	a := c.claimPooled(p, r, cool)
+	a := c.claimPooled(p, r, r.Address.IsValid())
 	c.mu.Unlock()
 	if a == nil {
 		return nil, nil
