@@ -120,7 +120,7 @@ func (a *attachment) isOut(now time.Time) bool {
 // left takes note that an endpoint leaves its port. Called with mu held.
 func (c *Courier) left(a *attachment) {
 	if p := c.portPools[a.rec.Network]; p != nil && a.rec.Pooled {
-		p.brief = a.rec.asMade() && a.isOut(time.Now())
+		p.brief = c.asMade(a) && a.isOut(time.Now())
 	}
 }
 

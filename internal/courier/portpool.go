@@ -137,6 +137,44 @@ func (c *Courier) making(id EngineNetworkID) bool {
 	return false
 }
 
+// cede gives up the ports of a network's pool that have a wished address or the
+// MAC, since no pool may keep these from a container. Which addresses those get
+// that are just being made is not known before, so they are waited for.
+func (c *Courier) cede(ctx context.Context, id EngineNetworkID, wish []FixedIP, mac MAC) (ceded []*attachment) {
+	for {
+		making := false
+		c.mu.Lock()
+		for _, a := range c.attachments {
+			if a.rec.Network != id || !a.rec.inPool() || !a.rec.mayHold(wish, mac) {
+				continue
+			}
+			if !a.rec.settled() {
+				making = true
+				continue
+			}
+			a.enter(removing)
+			ceded = append(ceded, a)
+		}
+		c.mu.Unlock()
+		for _, a := range ceded {
+			c.discard(a)
+		}
+		if len(ceded) > 0 || !making {
+			return ceded
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(firstLook):
+		}
+	}
+}
+
+// mayHold is holds of a port that may be still to be made.
+func (r attachmentRecord) mayHold(wish []FixedIP, mac MAC) bool {
+	return r.holds(wish, mac) || r.Port == "" && singular(wish, mac)
+}
+
 // serves tells whether what is asked for of a subnet is what the port has.
 func (r attachmentRecord) serves(s SubnetID, want AddressRequest) bool {
 	i := r.spare(s)
@@ -251,12 +289,15 @@ func (c *Courier) reusable(a *attachment) bool {
 	r := a.rec
 	n := c.networks[r.Network]
 	left := r.Pooled && r.Port != "" && (r.State == attached || r.State == reserved)
-	return left && r.asMade() && n != nil && n.rec.State == ready && !c.drained() && c.poolSize(r.Network) < c.opt.PortPool.Max
+	return left && c.asMade(a) && n != nil && n.rec.State == ready && !c.drained() && c.poolSize(r.Network) < c.opt.PortPool.Max
 }
 
-// asMade tells whether nothing was done to the port that its next endpoint must not find.
-func (r attachmentRecord) asMade() bool {
-	return len(r.Exposed.Ports)+len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
+// asMade tells whether nothing was done to the port that its next endpoint must
+// not find, nor is being done: an exposer at work may yet give it a group. Called
+// with mu held.
+func (c *Courier) asMade(a *attachment) bool {
+	x := a.rec.Exposed
+	return c.exposers[a] == nil && len(x.Ports)+len(x.Groups) == 0 && a.rec.Forwarded.settled()
 }
 
 // poolSize counts a pool's ports, ready or not. Called with mu held.

@@ -228,9 +228,9 @@ func patience(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // insist asks Neutron by try, and again for as long as what was missing (an
-// address, a MAC) may be what is just being released on this network. What is
-// leaving is looked up before Neutron is asked: it may be gone by the time
-// that Neutron's refusal arrives.
+// address, a MAC) may be what is just being released on this network, or what its
+// pool has. What is leaving is looked up before Neutron is asked: it may be gone
+// by the time that Neutron's refusal arrives.
 func (c *Courier) insist(ctx context.Context, id EngineNetworkID, self *attachment, wish []FixedIP, mac MAC, try func() error) error {
 	patient, cancel := patience(ctx)
 	defer cancel()
@@ -239,7 +239,8 @@ func (c *Courier) insist(ctx context.Context, id EngineNetworkID, self *attachme
 		err := try()
 		switch KindOf(err) {
 		case Conflict:
-			if !c.settleAll(patient, append(before.attachments, c.leaving(id, self).attachments...), wish, mac) {
+			ceded := c.cede(patient, id, wish, mac)
+			if !c.settleAll(patient, slices.Concat(before.attachments, ceded, c.leaving(id, self).attachments), wish, mac) {
 				return err
 			}
 		case Exhausted:

@@ -49,7 +49,7 @@ func (c *Courier) leavingWith(p poolRecord, r AddressRequest) *attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, a := range c.attachments {
-		if a.rec.Network == p.Network && a.rec.mayBeTakenOver() && a.rec.wished(p.Subnet, r) {
+		if a.rec.Network == p.Network && c.mayBeTakenOver(a) && a.rec.wished(p.Subnet, r) {
 			return a
 		}
 	}
@@ -57,9 +57,11 @@ func (c *Courier) leavingWith(p poolRecord, r AddressRequest) *attachment {
 }
 
 // mayBeTakenOver tells whether the port is to be deleted, and is as it was made.
-func (r attachmentRecord) mayBeTakenOver() bool {
-	asMade := !r.Own && r.Origin == created && !r.Inherited && !r.Exposed.Python
-	return r.State == removing && r.Port != "" && asMade && len(r.Exposed.Groups) == 0 && r.Forwarded.settled()
+// Called with mu held.
+func (c *Courier) mayBeTakenOver(a *attachment) bool {
+	r := a.rec
+	asMade := !r.Own && r.Origin == created && !r.Inherited && !r.Exposed.Python && c.asMade(a)
+	return r.State == removing && r.Port != "" && asMade
 }
 
 // wished tells whether the port has the address that is asked for on a subnet.

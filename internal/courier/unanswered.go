@@ -79,13 +79,17 @@ func theOne[T any](found []T, err error) (one T, ok bool, _ error) {
 // postPort makes a port. One with a wished address or MAC is singular. A port
 // that is found before Neutron has bound it is looked at again.
 func (c *Courier) postPort(ctx context.Context, s PortSpec) (Port, error) {
-	singular := !s.MAC.IsZero() || slices.ContainsFunc(s.FixedIPs, func(f FixedIP) bool { return f.Address.IsValid() })
-	return post(ctx, singular, func() (Port, error) { return c.Neutron.CreatePort(ctx, s) },
+	return post(ctx, singular(s.FixedIPs, s.MAC), func() (Port, error) { return c.Neutron.CreatePort(ctx, s) },
 		func(ctx context.Context) (Port, bool, error) {
 			p, ok, err := theOne(c.Neutron.PortsByMark(ctx, s.Mark))
 			unbound := p.Binding.VIFType == "" || p.Binding.VIFType == "unbound"
 			return p, ok && !unbound, err
 		})
+}
+
+// singular tells whether only one port can have what is wished for.
+func singular(wish []FixedIP, mac MAC) bool {
+	return !mac.IsZero() || slices.ContainsFunc(wish, func(f FixedIP) bool { return f.Address.IsValid() })
 }
 
 // postNetwork makes a network.
