@@ -341,30 +341,35 @@ func (f *forward) takeOver(ctx context.Context) error {
 			used[l.Master] = true
 		}
 	}
+	claimed := f.claimed(ctx, used) // before sync takes rules away, as it does beside an agent of Neutron's
 	before := f.failure()
-	f.claim(ctx, used)
-	if f.sync(ctx, "") != nil {
+	err = f.sync(ctx, "")
+	if len(claimed) > 0 {
+		for _, bridge := range claimed {
+			f.wanted[bridge] = true
+		}
+		err = f.sync(ctx, "") // in a step of its own: these come above the others
+	}
+	if err != nil {
 		f.report(ctx, before)
 	}
 	return nil
 }
 
-// claim takes over, of the bridges of others, those that have a rule of ours;
-// mu is held. A bridge that an executable has plugged into never had one: what
-// passes there is its operator's affair.
-func (f *forward) claim(ctx context.Context, used map[string]bool) {
+// claimed returns, of the bridges of others, those that have a rule of ours. A
+// bridge that an executable has plugged into never had one: what passes there
+// is its operator's affair.
+func (f *forward) claimed(ctx context.Context, used map[string]bool) (bridges []string) {
 	if len(used) == 0 {
-		return
+		return nil
 	}
-	stale := f.stale(ctx, "")
-	seen := func(bridge string) bool {
-		if used[bridge] {
-			f.wanted[bridge] = true
-			return false
+	// What can't be read now, sync can't either, and that is told.
+	rules, _ := f.ruleset.all(ctx)
+	legacy, _ := f.legacy.all(ctx)
+	for _, r := range append(rules, legacy...) {
+		if bridge, ours := r.bridge(); ours && used[bridge] {
+			bridges = append(bridges, bridge)
 		}
-		return stale(bridge)
 	}
-	// What fails does so in the sync that follows, and is told there.
-	_ = f.ruleset.apply(ctx, f.wanted, seen)
-	_ = f.legacy.apply(ctx, f.wanted, seen)
+	return bridges
 }

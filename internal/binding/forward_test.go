@@ -397,6 +397,29 @@ func TestNeutronsFirewallJudges(t *testing.T) {
 	}
 }
 
+// A start beside such an agent removes the rules of a bridge of others, but
+// knows of them still when the agent has gone.
+func TestStartBesideNeutronsFirewall(t *testing.T) {
+	for _, tool := range []string{"iptables", "iptables-legacy"} {
+		t.Run(tool, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.dockerStarts(tool)
+			named := plugOf(network, 1)
+			named.Binding.VIFDetails = map[string]any{"bridge_name": "br-flat"}
+			l.Run("ip", "link", "add", "br-flat", "type", "bridge")
+			l.mustAttach(named)
+			l.wantChain(tool, 0, ruleFor("br-flat"), returnAll)
+			l.Run(tool, "-w", "-N", "neutron-linuxbri-sg-chain")
+			l.restart()
+			l.run()
+			l.wantChain(tool, 7*time.Second, returnAll)
+			l.Run(tool, "-w", "-X", "neutron-linuxbri-sg-chain")
+			l.wantChain(tool, 7*time.Second, ruleFor("br-flat"), returnAll)
+		})
+	}
+}
+
 // Changes close no socket: whoever removes an interface would wait for it.
 func TestRulesKeepTheirSockets(t *testing.T) {
 	t.Parallel()

@@ -38,13 +38,24 @@ func (t legacyTables) apply(ctx context.Context, wanted map[string]bool, stale f
 	return failed
 }
 
-func (t legacyTables) applyTo(ctx context.Context, tool, tables string, wanted map[string]bool, stale func(string) bool) error {
-	if !t.used(tables) {
-		return nil
+// all returns the rules of both chains of each family; if it fails, those that it has read.
+func (t legacyTables) all(ctx context.Context) (all []rule, failed error) {
+	for _, f := range legacyFamilies {
+		path, found := t.find(f.tool, f.tables)
+		if !found {
+			continue
+		}
+		user, forward, _, err := t.chains(ctx, path)
+		all = append(append(all, user...), forward...)
+		failed = errors.Join(failed, err)
 	}
-	path, err := findTool(tool)
-	if err != nil {
-		return nil // then dockerd has none either
+	return all, failed
+}
+
+func (t legacyTables) applyTo(ctx context.Context, tool, tables string, wanted map[string]bool, stale func(string) bool) (err error) {
+	path, found := t.find(tool, tables)
+	if !found {
+		return nil
 	}
 	const tries = 3 // dockerd may change the chains between the look and the change
 	for range tries {
@@ -56,16 +67,11 @@ func (t legacyTables) applyTo(ctx context.Context, tool, tables string, wanted m
 }
 
 func (t legacyTables) applyOnce(ctx context.Context, path string, wanted map[string]bool, stale func(string) bool) error {
-	user, exists, err := t.list(ctx, path, dockerUser)
+	user, forward, exists, err := t.chains(ctx, path)
 	if err != nil || !exists {
 		return err
 	}
-	forward, _, err := t.list(ctx, path, forwardChain)
-	if err != nil {
-		return err
-	}
-	inUser, inForward, err := planBoth(parseListing(user, acceptSpec), parseListing(forward, jumpSpec), wanted, stale,
-		func() (bool, error) { return t.judged(ctx, path) })
+	inUser, inForward, err := planBoth(user, forward, wanted, stale, func() (bool, error) { return t.judged(ctx, path) })
 	if err != nil {
 		return err
 	}
@@ -110,6 +116,20 @@ func refused(err error) bool {
 	return errors.As(err, &status) && status.ExitCode() == 1
 }
 
+// chains returns the rules of DOCKER-USER and FORWARD, and whether there is a
+// DOCKER-USER: if not, nothing jumps there either.
+func (t legacyTables) chains(ctx context.Context, path string) (user, forward []rule, exists bool, err error) {
+	out, exists, err := t.list(ctx, path, dockerUser)
+	if err != nil || !exists {
+		return nil, nil, false, err
+	}
+	behind, _, err := t.list(ctx, path, forwardChain)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	return parseListing(out, acceptSpec), parseListing(behind, jumpSpec), true, nil
+}
+
 // list returns the rules of a chain, and whether there is such a chain.
 func (t legacyTables) list(ctx context.Context, path, chain string) (out []byte, exists bool, err error) {
 	out, err = t.run(ctx, path, "-S", chain)
@@ -138,6 +158,15 @@ func (t legacyTables) used(tables string) bool {
 		return err
 	})
 	return err == nil && found
+}
+
+// find returns the tool of a family, if the namespace has tables of that kind.
+func (t legacyTables) find(tool, tables string) (path string, found bool) {
+	if !t.used(tables) {
+		return "", false
+	}
+	path, err := findTool(tool)
+	return path, err == nil // without one, dockerd has none either
 }
 
 // findTool prefers the name that can only be the legacy one. Where there is

@@ -40,13 +40,36 @@ const answerTimeout = 5 * time.Second
 
 // apply brings the chains of each family to what is wanted, in one transaction.
 func (r *ruleset) apply(ctx context.Context, wanted map[string]bool, stale func(string) bool) error {
+	return r.try(ctx, func() error { return r.applyOnce(wanted, stale) })
+}
+
+// all returns the rules of both chains of each family; if it fails, those that it has read.
+func (r *ruleset) all(ctx context.Context) (all []rule, err error) {
+	err = r.try(ctx, func() error {
+		all = nil
+		for _, family := range families {
+			user, forward, _, err := r.chains(family)
+			if err != nil {
+				return err
+			}
+			all = append(append(all, user...), forward...)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// try has once done with open connections, again if the ruleset changed meanwhile.
+func (r *ruleset) try(ctx context.Context, once func() error) error {
 	const tries = 5 // dockerd may change the chain between the look and the change
 	var err error
 	for range tries {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err = r.applyOnce(wanted, stale); err == nil {
+		if err = r.open(); err != nil {
+			err = fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
+		} else if err = once(); err == nil {
 			return nil
 		}
 		r.close() // there may be messages that were not sent, and answers that nobody has read
@@ -58,21 +81,14 @@ func (r *ruleset) apply(ctx context.Context, wanted map[string]bool, stale func(
 }
 
 func (r *ruleset) applyOnce(wanted map[string]bool, stale func(string) bool) error {
-	if err := r.open(); err != nil {
-		return fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
-	}
 	changes := 0
 	for _, family := range families {
-		user, exists, err := r.read(family)
+		user, forward, exists, err := r.chains(family)
 		if err != nil {
-			return fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
+			return err
 		}
 		if !exists {
-			continue // then nothing jumps there either
-		}
-		forward, err := r.rules(family, forwardChain)
-		if err != nil {
-			return fmt.Errorf("cannot read chain %s: %w", forwardChain, err)
+			continue
 		}
 		inUser, inForward, err := planBoth(user, forward, wanted, stale, func() (bool, error) { return r.judged(family) })
 		if err != nil {
@@ -152,6 +168,23 @@ func newRule(family nftables.TableFamily, chain, bridge string, verdict expr.Ver
 
 // errChanging tells that the ruleset changed while it was read.
 var errChanging = errors.New("the ruleset kept changing")
+
+// chains returns the rules of DOCKER-USER and FORWARD, and whether there is a
+// DOCKER-USER: if not, nothing jumps there either.
+func (r *ruleset) chains(family nftables.TableFamily) (user, forward []rule, exists bool, err error) {
+	user, exists, err = r.read(family)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("cannot read chain %s: %w", dockerUser, err)
+	}
+	if !exists {
+		return nil, nil, false, nil
+	}
+	forward, err = r.rules(family, forwardChain)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("cannot read chain %s: %w", forwardChain, err)
+	}
+	return user, forward, true, nil
+}
 
 // read returns the rules of DOCKER-USER, and whether there is such a chain.
 func (r *ruleset) read(family nftables.TableFamily) (rules []rule, exists bool, err error) {
