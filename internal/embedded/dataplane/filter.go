@@ -61,6 +61,7 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 		}
 		before = found
 	}
+	unknown := before.unknown
 	zones := f.assignZones(s)
 	now, groups := compile(s, strangers, f.kind, zones, f.groups)
 	if f.inForce == nil && !before.becomes(now) {
@@ -75,6 +76,9 @@ func (f *filter) apply(ctx context.Context, s State, strangers []string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if unknown != nil {
+		f.log.WarnContext(ctx, "another program had put something unknown into the filter's tables; they were made anew", observe.Err, unknown)
 	}
 	f.log.DebugContext(ctx, "the filter is changed", "changes", t.count, "took", time.Since(begin).String())
 	f.inForce, f.state, f.zones, f.groups = now, s, zones, groups

@@ -2,6 +2,8 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/google/nftables"
@@ -60,6 +62,10 @@ func (r *ruleset) read(conn *nftables.Conn, family nftables.TableFamily) error {
 
 func (r *ruleset) readSets(conn *nftables.Conn, family nftables.TableFamily) error {
 	sets, err := conn.GetSets(table(family))
+	if unknown(err) {
+		r.unknown = fmt.Errorf("a set in table %s: %w", tableName, err)
+		sets, err = zonesAlone(conn, family)
+	}
 	if err != nil {
 		return err
 	}
@@ -77,9 +83,31 @@ func (r *ruleset) readSets(conn *nftables.Conn, family nftables.TableFamily) err
 	return nil
 }
 
+// unknown tells whether a table holds a set that the library has no idea of: of
+// a type that is new, or of more types than it can hold. It says so only in words.
+func unknown(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "could not determine data type")
+}
+
+// zonesAlone returns the map of zones, if there is one. With it flows keep their
+// zones where the tables are made anew.
+func zonesAlone(conn *nftables.Conn, family nftables.TableFamily) ([]*nftables.Set, error) {
+	zones, err := conn.GetSetByName(table(family), mapZones)
+	switch {
+	case errors.Is(err, unix.ENOENT), unknown(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []*nftables.Set{zones}, nil
+}
+
 // becomes reports whether what was found can be changed in place to what is to
 // be: what both have is of one kind. What this doesn't see the kernel refuses.
 func (r *ruleset) becomes(now *ruleset) bool {
+	if r.unknown != nil {
+		return false
+	}
 	for name, c := range r.chains {
 		if n := now.chains[name]; n != nil && !c.like(n) {
 			return false

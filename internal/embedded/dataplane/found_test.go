@@ -187,6 +187,67 @@ func TestRestartAmongStrangers(t *testing.T) {
 	}
 }
 
+// TestRestartAmongUnknownSets: a set that can't even be read doesn't keep the
+// filter from its start, nor connections from going on. Tables of others keep theirs.
+func TestRestartAmongUnknownSets(t *testing.T) {
+	const many = " theirs { type ipv4_addr . ipv4_addr . inet_service . inet_service . mark . inet_proto; }"
+	w := newWorld(t)
+	w.group("client", rule(egress))
+	w.group("server", rule(proto(6), ports(80, 80)))
+	other := w.host(networkB, 3)
+	w.apply() // so that the zone of the other network is not the first
+	a, b := w.host(networkA, 1, "client"), w.host(networkA, 2, "server")
+	a.address()
+	b.address()
+	w.apply()
+	w.hosts = slices.DeleteFunc(w.hosts, func(h *host) bool { return h == other })
+	w.apply()
+	s := connect(t, a, b, 80)
+	zones := w.zones()
+	w.stop()
+	for _, foreign := range []string{"bridge another", "ip kuryr-ports"} {
+		w.ns.Run("nft", "add table "+foreign)
+		w.ns.Run("nft", "add set "+foreign+many)
+	}
+	w.ns.Run("nft", "add set bridge kuryr-ports"+many)
+	if strings.Contains(w.ns.Run("nft", "list tables"), "inet kuryr-ports") { // where the zones are, then
+		w.ns.Run("nft", "add set inet kuryr-ports"+many)
+	}
+	w.logged = make(chan string, 100)
+	w.start()
+	w.apply()
+	if strings.Contains(w.tables(), "theirs") {
+		t.Errorf("the set is there still:\n%s", w.tables())
+	}
+	if after := w.zones(); after != zones {
+		t.Errorf("zones were %q and are %q", zones, after)
+	}
+	if !s.works(time.Second) {
+		t.Error("a connection is cut")
+	}
+	for _, foreign := range []string{"bridge another", "ip kuryr-ports"} {
+		if out := w.ns.Run("nft", "list table "+foreign); !strings.Contains(out, "theirs") {
+			t.Errorf("of table %s is left: %s", foreign, out)
+		}
+	}
+	expect(t, "a port that is permitted", a, b, a.to(b, tcp(ap(a.v4(), w.newPort()), ap(b.v4(), 80), 2)), true)
+	expect(t, "a port that is not", a, b, a.to(b, udp(ap(a.v4(), w.newPort()), ap(b.v4(), 80))), false)
+	w.stop()
+	close(w.logged)
+	told := 0
+	for line := range w.logged {
+		if strings.Contains(line, "level=WARN") && strings.Contains(line, "a set in table kuryr-ports") {
+			told++
+		}
+		if strings.Contains(line, "level=ERROR") {
+			t.Errorf("the log says %s", line)
+		}
+	}
+	if told != 1 {
+		t.Errorf("the log tells %d times what was found", told)
+	}
+}
+
 // tables are ours as nft lists them, without what says when something was made:
 // handles, and the order of all but the rules of a chain.
 func (w *world) tables() string {

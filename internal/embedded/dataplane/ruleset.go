@@ -13,6 +13,8 @@ import (
 type ruleset struct {
 	chains map[string]*chain
 	sets   map[string]*set
+	// unknown is why not all of what was found in the kernel is known; or nil.
+	unknown error
 }
 
 func newRuleset() *ruleset {

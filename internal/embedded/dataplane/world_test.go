@@ -92,12 +92,21 @@ type world struct {
 	groups map[string]dataplane.Group
 	hosts  []*host
 	port   uint16
+	logged chan string // if made, some lines of the log
 }
 
-type logTo struct{ t testing.TB }
+// logTo notes lines besides, if it is to.
+type logTo struct {
+	t     testing.TB
+	lines chan string
+}
 
 func (l logTo) Write(b []byte) (int, error) {
 	l.t.Log(string(bytes.TrimSpace(b)))
+	select {
+	case l.lines <- string(b):
+	default:
+	}
 	return len(b), nil
 }
 
@@ -124,7 +133,7 @@ func (w *world) start() {
 	if testing.Verbose() {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(logTo{w.t}, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(logTo{w.t, w.logged}, &slog.HandlerOptions{Level: level}))
 	w.agent = dataplane.New(w.links, w.policy, dataplane.Options{Log: log, Enforce: true})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
