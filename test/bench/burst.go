@@ -162,7 +162,7 @@ func (b *bench) reportBursts(s *bursts) {
 	for i, r := range s.rates[onKuryr] {
 		rate = append(rate, r/s.rates[onBridge][i])
 	}
-	f := median(fmt.Sprintf("%s: rate, %s / %s", title, onKuryr, onBridge), "ratio", rate)
+	f := median(fmt.Sprintf("%s: rate, %s / %s", title, onKuryr, onBridge), ratioOfTimes, rate)
 	f.Target, f.Better = ">= 1.0", more
 	b.add(f)
 	if len(s.refill) > 0 {

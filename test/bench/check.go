@@ -63,21 +63,36 @@ func judge(before, now figure) string {
 	return same
 }
 
-// check compares figures with those of a file, prints how, and fails if one is
-// worse or was not measured.
-func check(out io.Writer, file string, now []figure) error {
+// readFigures reads an earlier run, as -json has written it.
+func readFigures(file string) (all []figure, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var before []figure
-	if err := json.Unmarshal(data, &before); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	if len(compare(all, nil)) == 0 {
+		return nil, fmt.Errorf("%s has no figure to compare with", file)
+	}
+	return all, nil
+}
+
+// inDoubt returns the sections in which a ratio of times is worse. What else the
+// machine did may be why; numbers of calls and failures it has no part in.
+func inDoubt(all []verdict) (sections []string) {
+	for _, v := range all {
+		if v.word == worse && v.now.Unit == ratioOfTimes && !slices.Contains(sections, v.now.section) {
+			sections = append(sections, v.now.section)
+		}
+	}
+	return sections
+}
+
+// check compares figures with those of an earlier run, prints how, and fails if
+// one is worse or was not measured.
+func check(out io.Writer, before, now []figure) error {
 	all := compare(before, now)
-	if len(all) == 0 {
-		return fmt.Errorf("%s has no figure to compare with", file)
-	}
 	if err := printVerdicts(out, all); err != nil {
 		return err
 	}
@@ -88,7 +103,7 @@ func check(out io.Writer, file string, now []figure) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("of %d figures %d are worse than in %s, or were not measured", len(all), bad, file)
+		return fmt.Errorf("of %d figures %d are worse than in the earlier run, or were not measured", len(all), bad)
 	}
 	return nil
 }

@@ -20,7 +20,13 @@ type figure struct {
 	Interval *[2]float64 `json:"interval,omitempty"` // where the median lies, or the mean, at 95 % or more
 	Target   string      `json:"target,omitempty"`
 	Better   string      `json:"better,omitempty"` // less or more: what -check compares with an earlier run
+
+	section string // that measured it
 }
+
+// ratioOfTimes is the unit of how much longer one thing takes than another, or
+// how much more of it there is in a time.
+const ratioOfTimes = "ratio"
 
 // Which way a figure gets better.
 const (

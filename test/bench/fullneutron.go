@@ -58,7 +58,7 @@ func (b *bench) besideFullNeutron(ctx context.Context, o options) (err error) {
 	}
 	few, full := took[0], took[1]
 	for _, name := range []string{"start: all calls", "stop: all calls"} {
-		f := median(fmt.Sprintf("%s, %d networks and %d ports / 1 and 100", name, o.nets, o.ports), "ratio", ratios(full[name], few[name]))
+		f := median(fmt.Sprintf("%s, %d networks and %d ports / 1 and 100", name, o.nets, o.ports), ratioOfTimes, ratios(full[name], few[name]))
 		f.Target, f.Better = "<= 1.2", less
 		b.add(f)
 	}

@@ -65,8 +65,8 @@ func (b *bench) compareTraffic(all []map[string]sample, one, other string) {
 		rate = append(rate, r[one].rate/r[other].rate)
 		trip = append(trip, float64(r[one].trip)/float64(r[other].trip))
 	}
-	stream := median(fmt.Sprintf("TCP stream, %s / %s", one, other), "ratio", rate)
-	there := median(fmt.Sprintf("TCP there and back, %s / %s", one, other), "ratio", trip)
+	stream := median(fmt.Sprintf("TCP stream, %s / %s", one, other), ratioOfTimes, rate)
+	there := median(fmt.Sprintf("TCP there and back, %s / %s", one, other), ratioOfTimes, trip)
 	stream.Better, there.Better = more, less
 	b.add(stream)
 	b.add(there)

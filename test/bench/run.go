@@ -44,7 +44,7 @@ func (b *bench) run(ctx context.Context, s south, rounds int) (err error) {
 		b.add(median("docker run --rm on "+name, "ms", inMs(took[name])))
 	}
 	for _, c := range [][2]string{{onKuryr, onBridge}, {onKuryr, onDefault}, {onKuryr, onNone}, {onKuryr, onVeth}, {onVeth, onBridge}} {
-		f := median(fmt.Sprintf("docker run --rm, %s / %s", c[0], c[1]), "ratio", ratios(took[c[0]], took[c[1]]))
+		f := median(fmt.Sprintf("docker run --rm, %s / %s", c[0], c[1]), ratioOfTimes, ratios(took[c[0]], took[c[1]]))
 		switch c {
 		case [2]string{onKuryr, onBridge}:
 			f.Target = "to 1.00"
