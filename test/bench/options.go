@@ -32,7 +32,7 @@ type options struct {
 }
 
 // short is what -short has in the place of the other flags' defaults: enough to
-// tell ratios apart, in two minutes.
+// tell ratios apart, in three minutes.
 var short = map[string]string{"only": "docker,run,burst,traffic,scale", "n": "100", "attachments": "0,200", "networks": "50", "ports": "5000", "rounds": "9", "runs": "12", "widths": "4", "bursts": "6"}
 
 func parse(args []string) (o options, err error) {
