@@ -14,11 +14,12 @@ import (
 // PortPool says how many ports are kept ready for each network. The zero value
 // keeps none.
 type PortPool struct {
-	Min      int           // kept of each network that had a container lately, beyond as many as it asked for
-	Max      int           // never more; 0: none
-	Batch    int           // made in one request at most
-	CoolDown time.Duration // how long an address rests before another container gets it
-	Idle     time.Duration // after which a pool shrinks to Min, and after 12 times this to nothing
+	Min       int           // kept of each network that had a container lately, beyond as many as it asked for
+	Max       int           // never more; 0: none
+	Batch     int           // made in one request at most
+	CoolDown  time.Duration // how long an address rests before another container gets it
+	Idle      time.Duration // after which a pool shrinks to Min, and after 12 times this to nothing
+	TellAfter time.Duration // how long an endpoint has a port before Neutron is told whose it is
 }
 
 // takePooled returns a pooled attachment for an endpoint to be, entered into
@@ -227,9 +228,12 @@ func (c *Courier) handOverWith(ctx context.Context, a *attachment, own PortSetti
 }
 
 // tellLater has Neutron be told in the background which endpoint has a pooled
-// port, as often as it takes.
+// port, as often as it takes. An endpoint that is gone by then costs no request.
 func (c *Courier) tellLater(a *attachment) {
 	c.background.Go(func() {
+		if !c.pause(c.opt.PortPool.TellAfter, nil) {
+			return
+		}
 		for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 			err := c.tell(a)
 			if err == nil || c.stopped.Err() != nil {

@@ -117,6 +117,33 @@ func TestPooledStart(t *testing.T) {
 	w.mustEmpty()
 }
 
+// Neutron is told of a container that stays, and costs nothing for one that is gone
+// before it is; what a restart left untold is told after it.
+func TestNeutronIsToldOfWhatStays(t *testing.T) {
+	pool := smallPool
+	pool.TellAfter = 200 * time.Millisecond
+	w, e, n := pooledWorld(t, pool)
+	ctx := t.Context()
+	time.Sleep(2 * pool.TellAfter) // the first is forgotten, too
+	w.breaker.arm(0, breakage{})
+	e.stop(ctx, mustStart(t, e, n, "brief", ""))
+	time.Sleep(2 * pool.TellAfter)
+	if _, byName := w.calledNeutron(); byName["update port"] > 0 {
+		t.Errorf("Neutron was told of a container that was gone: %v", byName)
+	}
+	k := mustStart(t, e, n, "stays", "")
+	port := w.described(k).Port
+	found, err := w.neutron.FindPorts(ctx, courier.PortQuery{ID: port})
+	if err != nil || len(found) != 1 || found[0].DeviceID == "stays" {
+		t.Errorf("right after the start: %+v, %v", found, err)
+	}
+	w.restart()
+	w.awaitDevice(port, "stays")
+	e.stop(ctx, k)
+	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}
+
 // The port that a container leaves rests, and is another's later, with a link
 // that no container has had. No more ports rest than the pool may have.
 func TestPortIsUsedAgain(t *testing.T) {

@@ -133,7 +133,7 @@ func (d *daemon) open(ctx context.Context) error {
 			LostFor:            d.lostFor(),
 			Drained:            func() bool { return !d.drain.began().IsZero() },
 			PortPool: courier.PortPool{Max: d.cfg.PortPoolMax, Min: d.cfg.PortPoolMin, Batch: d.cfg.PortPoolBatch,
-				CoolDown: d.cfg.PortPoolCoolDown, Idle: d.cfg.PortPoolIdle},
+				CoolDown: d.cfg.PortPoolCoolDown, Idle: d.cfg.PortPoolIdle, TellAfter: tellAfter},
 			Log: d.log,
 		})
 	d.onClose("the courier", func() error { d.courier.Close(); return nil })
@@ -224,3 +224,8 @@ func (d *daemon) close() {
 		}
 	}
 }
+
+// tellAfter is how long a container has its pooled port before Neutron is told
+// whose it is. Many containers are gone by then; of the others the start is over,
+// which the cloud's work for the request would slow where it runs on this host.
+const tellAfter = time.Second

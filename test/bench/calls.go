@@ -145,6 +145,10 @@ func (b *bench) countCalls(ctx context.Context, s south, d *daemon, c *counter, 
 	return d.nothingLeft(ctx, s, before)
 }
 
+// stays is how long each container is there: longer than Kuryr waits before it
+// tells Neutron whose a port is, which costs nothing for one that is gone by then.
+const stays = 1500 * time.Millisecond
+
 // count starts and stops one container, each from quiet to quiet. What has come
 // since the last one counts for this one, in all.
 func (d *daemon) count(ctx context.Context, c *counter, net *network) (counts [3]float64, err error) {
@@ -158,6 +162,7 @@ func (d *daemon) count(ctx context.Context, c *counter, net *network) (counts [3
 		return counts, fmt.Errorf("beside a slow Neutron: %w", err)
 	}
 	answered := time.Now()
+	time.Sleep(stays)
 	if err := c.quiet(ctx); err != nil {
 		return counts, err
 	}

@@ -158,9 +158,9 @@ var crashOperations = []crashOperation{
 		return l.containerStop(l.carol(&l.bystander.network))
 	}},
 	{name: "port pool filled", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).poolFilled},
-	{name: "container start from a port pool", pools: true, lonely: true, lasts: time.Second, setUp: (*crashLab).pooledStart},
-	{name: "container start from a port pool on Open vSwitch", pools: true, lonely: true, lasts: time.Second, ovs: crashPlain, at: crashOn("ovsdb name"), setUp: (*crashLab).pooledStart},
-	{name: "container stop into a port pool", pools: true, lonely: true, lasts: 2 * time.Second, setUp: (*crashLab).pooledStop},
+	{name: "container start from a port pool", pools: true, lonely: true, lasts: 2 * time.Second, setUp: (*crashLab).pooledStart},
+	{name: "container start from a port pool on Open vSwitch", pools: true, lonely: true, lasts: 2 * time.Second, ovs: crashPlain, at: crashOn("ovsdb name"), setUp: (*crashLab).pooledStart},
+	{name: "container stop into a port pool", pools: true, lonely: true, lasts: 3 * time.Second, setUp: (*crashLab).pooledStop},
 	{name: "kuryr gc", at: crashOn("link", "bridge", "filter"), setUp: (*crashLab).gc},
 	{name: "kuryr gc on Open vSwitch", ovs: crashPlain, setUp: (*crashLab).gc},
 	{name: "kuryr reconcile", setUp: (*crashLab).reconcileBridge},
