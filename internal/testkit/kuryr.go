@@ -246,6 +246,15 @@ func (s Status) Pooled() map[string]bool {
 	return pooled
 }
 
+// Taken tells of ports, by their IDs, whether a container has them, or had.
+func (s Status) Taken() map[string]bool {
+	taken := map[string]bool{}
+	for _, a := range s.Courier.Attachments {
+		taken[a.Port] = taken[a.Port] || a.Endpoint != ""
+	}
+	return taken
+}
+
 // Status asks the daemon for what `kuryr status` shows.
 func (k *Kuryr) Status(ctx context.Context) (Status, error) {
 	c := UnixClient(k.AdminSocket())

@@ -104,9 +104,10 @@ func (n network) ports() []testkit.Port {
 	if err != nil {
 		n.h.t.Fatal(err)
 	}
-	pooled := s.Pooled()
+	pooled, taken := s.Pooled(), s.Taken()
 	return slices.DeleteFunc(all, func(p testkit.Port) bool {
-		return pooled[p.ID] || p.DeviceID == "" && strings.HasPrefix(p.Description, "kuryr:")
+		nobodys := p.DeviceID == "" && !taken[p.ID] // Neutron is told a second after a start
+		return pooled[p.ID] || nobodys && strings.HasPrefix(p.Description, "kuryr:")
 	})
 }
 
