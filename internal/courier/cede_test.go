@@ -71,12 +71,7 @@ func TestPoolCedesWhatIsWished(t *testing.T) {
 		t.Fatalf("the addresses are on two ports of the pool: %v", err)
 	}
 	w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= 1 })
-	var pooled courier.AttachmentInfo
-	for _, a := range w.pool(n.id).Ports {
-		if a.State == "pooled" {
-			pooled = a
-		}
-	}
+	pooled := w.readyIn(n.id)
 	mac, _ := courier.ParseMAC("02:00:00:00:61:02")
 	got, err := w.c.RequestAddress(ctx, courier.AddressRequest{Pool: n.pools[0].id, Address: pooled.Addresses[0], MAC: mac})
 	if err != nil || got.Addr() != pooled.Addresses[0] {

@@ -59,6 +59,17 @@ func (w *world) pool(id courier.EngineNetworkID) courier.PoolStats {
 	return courier.PoolStats{Network: id}
 }
 
+// readyIn returns a port that a network's pool has ready.
+func (w *world) readyIn(id courier.EngineNetworkID) courier.AttachmentInfo {
+	w.t.Helper()
+	all := w.pool(id).Ports
+	i := slices.IndexFunc(all, func(a courier.AttachmentInfo) bool { return a.State == "pooled" })
+	if i < 0 {
+		w.t.Fatalf("no port is ready: %+v", all)
+	}
+	return all[i]
+}
+
 // described returns what an endpoint has.
 func (w *world) described(k *container) courier.AttachmentInfo {
 	w.t.Helper()
@@ -213,12 +224,7 @@ func TestWishedAddressInPool(t *testing.T) {
 	if got := w.described(again); got.Port != was.Port {
 		t.Errorf("the addresses are on port %s, not on %s", got.Port, was.Port)
 	}
-	var ready courier.AttachmentInfo
-	for _, a := range w.pool(n.id).Ports {
-		if a.State == "pooled" {
-			ready = a
-		}
-	}
+	ready := w.readyIn(n.id)
 	third, err := e.start(ctx, n, "three", "", ready.Addresses[0].String())
 	if err != nil {
 		t.Fatal(err)

@@ -60,8 +60,8 @@ func (c *Courier) leavingWith(p poolRecord, r AddressRequest) *attachment {
 // Called with mu held.
 func (c *Courier) mayBeTakenOver(a *attachment) bool {
 	r := a.rec
-	asMade := !r.Own && r.Origin == created && !r.Inherited && !r.Exposed.Python && c.asMade(a)
-	return r.State == removing && r.Port != "" && asMade
+	plain := !r.Own && r.Origin == created && !r.Inherited && !r.Exposed.Python
+	return r.State == removing && r.Port != "" && plain && c.asMade(a)
 }
 
 // wished tells whether the port has the address that is asked for on a subnet.
