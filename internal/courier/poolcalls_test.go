@@ -54,7 +54,15 @@ func TestFewCallsForAContainer(t *testing.T) {
 // A burst that takes all that a pool may have is not made up for while its
 // endpoints are known to stay for a short time: what they bring back would have no room.
 func TestBurstsComeBack(t *testing.T) {
-	pool := courier.PortPool{Min: 1, Max: 8, Batch: 8, CoolDown: 10 * time.Millisecond, Idle: time.Hour}
+	for _, pool := range []courier.PortPool{
+		{Min: 1, Max: 8, Batch: 8, CoolDown: 10 * time.Millisecond, Idle: time.Hour},
+		{Min: 24, Max: 24, Batch: 8, CoolDown: 10 * time.Millisecond, Idle: time.Hour},
+	} {
+		t.Run(fmt.Sprintf("min=%d,max=%d", pool.Min, pool.Max), func(t *testing.T) { burstsComeBack(t, pool) })
+	}
+}
+
+func burstsComeBack(t *testing.T, pool courier.PortPool) {
 	w, e, n := pooledWorld(t, pool)
 	ctx := t.Context()
 	burst := func(name string) (all []*container) {
@@ -64,8 +72,9 @@ func TestBurstsComeBack(t *testing.T) {
 		}
 		return all
 	}
+	few := min(pool.Min, 5) // are kept all the same
 	over := func(all []*container) {
-		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= pool.Min })
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= few })
 		for _, k := range all {
 			e.stop(ctx, k)
 		}
@@ -73,14 +82,62 @@ func TestBurstsComeBack(t *testing.T) {
 	}
 	over(burst("learn"))
 	w.breaker.arm(0, breakage{})
-	for round := range 4 {
+	const bursts = 4
+	for round := range bursts {
 		over(burst(fmt.Sprintf("r%d-", round)))
 	}
 	_, byName := w.calledNeutron()
-	if deleted, most := byName["delete port"], 4*pool.Min; deleted > most {
-		t.Errorf("4 bursts of %d: %d ports were deleted, more than %d: %v", pool.Max, deleted, most, byName)
+	if deleted, most := byName["delete port"], bursts*2*few; deleted > most {
+		t.Errorf("%d bursts of %d: %d ports were deleted, more than %d: %v", bursts, pool.Max, deleted, most, byName)
 	}
 	e.networkRemove(ctx, n)
+	w.mustEmpty()
+}
+
+// What many containers take from a large pool is made up for by requests that are
+// worth it, once they have it; the little that few take, when nobody has asked for long.
+func TestLargePoolIsFilledInFewRequests(t *testing.T) {
+	pool := courier.PortPool{Min: 40, Max: 40, Batch: 10, CoolDown: time.Hour, Idle: time.Hour}
+	w := newWorld(t)
+	w.change = func(o *courier.Options) { o.PortPool = pool }
+	w.restart()
+	e := &engine{w: w}
+	n := mustNetwork(t, e, "large", poolSpec{cidr: "10.66.0.0/16"})
+	var all []*container
+	start := func(containers int) {
+		for range containers {
+			all = append(all, mustStart(t, e, n, fmt.Sprintf("c%d", len(all)), ""))
+		}
+	}
+	full := func(s courier.PoolStats) bool { return s.Ready == pool.Min }
+	asked := func() int { return w.breaker.calledFor("create ports") }
+	start(1)
+	w.awaitPool(n.id, full)
+	for _, x := range []struct{ containers, most int }{{20, 2}, {34, 5}} {
+		before := asked()
+		start(x.containers)
+		w.awaitPool(n.id, full)
+		if got := asked() - before; got > x.most {
+			t.Errorf("%d containers took %d requests for ports, more than %d", x.containers, got, x.most)
+		}
+	}
+	before := asked()
+	start(3)
+	w.c.TendPoolsAt(time.Now().Add(19 * time.Second))
+	if s := w.pool(n.id); full(s) || asked() != before {
+		t.Errorf("3 missing ports are made up for while more may be asked for: %d are ready", s.Ready)
+	}
+	w.awaitPool(n.id, func(s courier.PoolStats) bool {
+		w.c.TendPoolsAt(time.Now().Add(21 * time.Second))
+		return full(s)
+	})
+	if got := asked() - before; got != 1 {
+		t.Errorf("3 ports were made in %d requests", got)
+	}
+	for _, k := range all {
+		e.stop(t.Context(), k)
+	}
+	e.networkRemove(t.Context(), n)
 	w.mustEmpty()
 }
 

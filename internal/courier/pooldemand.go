@@ -15,6 +15,7 @@ type portPool struct {
 	starts  int         // both, since Neutron was last asked for subnets
 	brief   bool        // the last endpoint that left gave its port back soon after it had come
 	filling bool
+	begun   time.Time     // when ports were last begun to be made
 	never   bool          // its ports can't be plugged before it is known what they are for
 	batch   int           // how many are made at once: less where Neutron did not answer in time; 0: as many as may be
 	pause   time.Duration // after the last failure; doubled by the next
@@ -84,31 +85,60 @@ func (p *portPool) most(o PortPool, room int, now time.Time) int {
 	return min(o.Max, room)
 }
 
-// lacking is how many ports are to be made in one request, if it is time to: few
-// are left to be had, or so many are missing that they fill a request. Each
-// request costs the cloud about as much as ten ports do, so the pool is doubled,
-// at most: demand that grows is met with few requests. Where endpoints stay for a
-// short time only, there is room for what those bring back that are out: more
-// would be deleted then, and made again at the next burst. Called with Courier.mu held.
-func (p *portPool) lacking(o PortPool, have []*attachment, out, want, most int) int {
-	ready, least := 0, max(1, o.Min)
+// lacking is how many ports are to be made in one request, if it is time to. Each
+// request costs the cloud about as much as ten ports do, so while somebody asks the
+// pool is doubled, at most: demand that grows is met with few requests. Where
+// endpoints stay for a short time only, there is room for what those bring back that
+// are out: more would be deleted then, and made again at the next burst. Called with
+// Courier.mu held, after target.
+func (p *portPool) lacking(o PortPool, have []*attachment, out, want, most int, now time.Time) int {
+	ready, least := 0, max(1, min(o.Min, few))
 	for _, a := range have {
 		if a.rec.State != cooling {
 			ready++
 		}
 	}
 	missing := max(want-len(have), o.Min-ready) // what rests is of no use yet
-	if want == 0 || missing <= 0 || ready >= least && missing < o.Batch {
+	if want == 0 || missing <= 0 || ready >= least && now.Sub(p.last) < p.patience(o, ready, missing) {
 		return 0
 	}
-	k := min(max(missing, len(have)), o.Batch, most-len(have))
+	k := missing
+	if len(p.took) > 0 {
+		k = max(k, len(have))
+	}
+	k = min(k, o.Batch, most-len(have))
 	if p.batch > 0 {
 		k = min(k, p.batch)
 	}
 	if p.brief {
-		k = min(k, max(most-len(have)-out, least-ready))
+		spare := most - len(have) - out
+		if ready < least {
+			spare = max(spare, least)
+		}
+		k = min(k, spare)
 	}
 	return max(k, 0)
+}
+
+// few is how many a pool has left, or its minimum if that is less, when more are
+// made whatever speaks against it.
+const few = 5
+
+// lull is how long nobody asks for a port when those that do are taken to be done:
+// to make ports takes the CPU, and the cloud, that a container's start wants as well.
+const lull = time.Second
+
+// patience is for how long nobody must have asked before ports are made: what does
+// not fill a request is not worth one while more may come to be missing, and what
+// does can wait for a lull while two requests' worth is ready. Called with Courier.mu held.
+func (p *portPool) patience(o PortPool, ready, missing int) time.Duration {
+	switch {
+	case missing < o.Batch && p.last.After(p.begun):
+		return demandWindow
+	case missing < o.Batch || ready >= 2*o.Batch:
+		return lull
+	}
+	return 0
 }
 
 // isOut tells whether an endpoint that came lately has the port. Called with Courier.mu held.

@@ -73,10 +73,10 @@ func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, 
 	if c.drained() || p.never {
 		want = 0
 	}
-	k := p.lacking(o, have, out, want, p.most(o, room, now))
+	k := p.lacking(o, have, out, want, p.most(o, room, now), now)
 	switch {
 	case k > 0 && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
-		p.filling = true
+		p.filling, p.begun = true, now
 		c.background.Go(func() { c.fill(n, p, k) })
 	case len(have) > want && (want == 0 || idle || now.Before(p.grow)):
 		surplus = leastRested(have, len(have)-want)

@@ -4,7 +4,7 @@
 //	         how many requests Neutron gets for them
 //	run      docker run on Kuryr, on Docker's own networks, and with a driver
 //	         that only makes a veth
-//	burst    many starts at once, on Kuryr and on a bridge of Docker's
+//	burst    many starts at once, on Kuryr, on a bridge of Docker's and on the least driver
 //	traffic  between two containers, on Kuryr's bridge and on Docker's own
 //	scale    memory and start-up with many attachments, and the time of calls
 //	         beside a full Neutron
