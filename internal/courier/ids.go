@@ -58,11 +58,13 @@ func short(s string) string {
 // MAC is a 48-bit Ethernet address. The zero value means "not given".
 type MAC [6]byte
 
+var withoutSeparators = strings.NewReplacer(":", "", "-", "")
+
 // ParseMAC reads six pairs of hexadecimal digits joined by colons or hyphens.
 // Multicast addresses and the zero address are refused: no interface can have them.
 func ParseMAC(s string) (MAC, error) {
 	var m MAC
-	digits := strings.NewReplacer(":", "", "-", "").Replace(s)
+	digits := withoutSeparators.Replace(s)
 	if len(s) != 17 || len(digits) != 12 {
 		return MAC{}, fmt.Errorf("%.40q is not a MAC address (six pairs of hexadecimal digits)", s)
 	}

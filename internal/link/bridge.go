@@ -17,9 +17,6 @@ import (
 // (BR_PORT_BITS 10; port 0 is none).
 const maxBridgePorts = 1023
 
-// skipStatistics makes a dump's answers shorter (RTEXT_FILTER_SKIP_STATS).
-const skipStatistics = 1 << 3
-
 // BridgeSpec describes a Linux bridge.
 type BridgeSpec struct {
 	Name  string
@@ -191,19 +188,12 @@ func (l *Links) ports(ctx context.Context, bridge *netlink.LinkAttrs) ([]Link, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := l.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).
-		uint32(unix.IFLA_MASTER, uint32(bridge.Index)).
-		uint32(unix.IFLA_EXT_MASK, skipStatistics)
-	messages, err := r.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	found, err := l.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).uint32(unix.IFLA_MASTER, uint32(bridge.Index)).links()
 	if err != nil {
 		return nil, err
 	}
 	var ports []Link
-	for _, m := range messages {
-		n, err := netlink.LinkDeserialize(nil, m)
-		if err != nil {
-			return nil, err
-		}
+	for _, n := range found {
 		// A kernel that doesn't filter answers with all interfaces.
 		if n.Attrs().MasterIndex != bridge.Index {
 			continue

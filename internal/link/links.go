@@ -182,7 +182,7 @@ func (l *Links) byName(ctx context.Context, name string) (netlink.Link, error) {
 
 func (l *Links) dump(ctx context.Context) (all []netlink.Link, err error) {
 	err = retryDump(ctx, func() error {
-		all, err = l.handle.LinkList()
+		all, err = l.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).links()
 		return err
 	})
 	return all, err

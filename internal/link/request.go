@@ -3,8 +3,10 @@ package link
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -68,6 +70,25 @@ func (r request) do(ctx context.Context, e crash.Effect) error {
 	_, err := r.Execute(unix.NETLINK_ROUTE, 0)
 	return err
 }
+
+// links reads the answers to a dump of interfaces as they come: all the messages
+// about those of a full host are megabytes.
+func (r request) links() (all []netlink.Link, err error) {
+	var bad error
+	err = r.uint32(unix.IFLA_EXT_MASK, skipStatistics).ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
+		found, err := netlink.LinkDeserialize(nil, m)
+		if err != nil {
+			bad = err
+			return false
+		}
+		all = append(all, found)
+		return true
+	})
+	return all, errors.Join(err, bad)
+}
+
+// skipStatistics makes a dump's answers shorter (RTEXT_FILTER_SKIP_STATS).
+const skipStatistics = 1 << 3
 
 // sendAll sends messages to the kernel at once, which all have that effect, and
 // returns the answer to each. The kernel works at them one after the other.
