@@ -144,7 +144,7 @@ var harmless = map[string]string{
 	"journal.cutTail":                      "puts the file's end back where it was",
 	"journal.prune":                        "removes damaged files, of which nobody reads so many",
 	"journal.lock":                         "notes its PID in a file that nobody reads but for a message",
-	"link.ports":                           "asks",
+	"link.links":                           "asks",
 	"link.inGroup":                         "asks",
 	"binding.ask":                          "asks",
 	"binding.run":                          "runs what list and change ask for",

@@ -341,16 +341,12 @@ func (f *forward) takeOver(ctx context.Context) error {
 			used[l.Master] = true
 		}
 	}
-	claimed := f.claimed(ctx, used) // before sync takes rules away, as it does beside an agent of Neutron's
-	before := f.failure()
-	err = f.sync(ctx, "")
-	if len(claimed) > 0 {
-		for _, bridge := range claimed {
-			f.wanted[bridge] = true
-		}
-		err = f.sync(ctx, "") // in a step of its own: these come above the others
+	// Before sync takes rules away, as it does beside an agent of Neutron's.
+	for _, bridge := range f.claimed(ctx, used) {
+		f.wanted[bridge] = true
 	}
-	if err != nil {
+	before := f.failure()
+	if err := f.sync(ctx, ""); err != nil {
 		f.report(ctx, before)
 	}
 	return nil

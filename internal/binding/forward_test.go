@@ -228,7 +228,7 @@ func TestStartTakesOver(t *testing.T) {
 	l.Run("nft", "insert rule ip filter DOCKER-USER iifname brqgone oifname brqgone counter accept comment \"mine\"")
 	l.restart()
 	l.run()
-	l.wantChain("iptables", soon, ruleFor("br-flat"), ruleFor(foreignBridge), ruleFor(brq),
+	l.wantChain("iptables", soon, ruleFor(foreignBridge), ruleFor(brq), ruleFor("br-flat"),
 		`-A DOCKER-USER -i brqgone -o brqgone -m comment --comment mine -j ACCEPT`)
 	l.Run("iptables", "-w", "-F", "DOCKER-USER")
 	l.wantChain("iptables", soon, ruleFor(foreignBridge), ruleFor(brq), ruleFor("br-flat"))

@@ -206,7 +206,7 @@ func poolOptions() []Option {
 		field: func(c *Config) any { return &c.PortPoolMin }, check: numberFrom(0, maxCount),
 	}, {
 		Section: section, Name: "ports_pool_batch", Value: "NUMBER", Default: "10",
-		Doc:   "How many ports are made in one request at most, 1 to 1000.",
+		Doc:   "How many ports are made in one request at most, 1 to 1000. Where fewer are missing, and five or `ports_pool_min` are left, they are made when nobody has asked for 20 seconds.",
 		field: func(c *Config) any { return &c.PortPoolBatch }, check: numberFrom(1, maxCount),
 	}, {
 		Section: section, Name: "ports_pool_cooldown", Value: "SECONDS", Default: "10",
