@@ -20,7 +20,7 @@ type bursts struct {
 	rates        map[string][]float64 // containers per second, one a round
 	took         map[string][]time.Duration
 	failures     map[string]int
-	refill       []time.Duration // of Kuryr's pool of ports, one a round
+	refill       []time.Duration // of Kuryr's pool once the containers are gone, one a round
 }
 
 // atOnce is how many containers are started in bursts of a width, 100 at most.
@@ -65,15 +65,15 @@ func (l *lab) burstRound(ctx context.Context, s *bursts, pool int) error {
 		if err != nil {
 			return err
 		}
+		if err := l.removeContainers(ctx, started); err != nil {
+			return err
+		}
 		if name == onKuryr && pool > 0 {
 			refilled, err := timed(func() error { return poolFilled(ctx, l.kuryr, pool) })
 			if err != nil {
 				return err
 			}
 			s.refill = append(s.refill, refilled)
-		}
-		if err := l.removeContainers(ctx, started); err != nil {
-			return err
 		}
 		if err := l.removalsOver(ctx); err != nil {
 			return err
@@ -172,7 +172,7 @@ func (b *bench) reportBursts(s *bursts) {
 		b.add(f)
 	}
 	if len(s.refill) > 0 {
-		b.add(median(title+": until the pool is full again", "ms", inMs(s.refill)))
+		b.add(median(title+" and gone: until the pool is full again", "ms", inMs(s.refill)))
 	}
 }
 
