@@ -87,6 +87,7 @@ type Courier struct {
 	compareSoon  chan struct{} // capacity 1
 
 	portPools map[EngineNetworkID]*portPool
+	posting   int           // requests for pooled ports under way
 	poolSoon  chan struct{} // wakes who keeps them; capacity 1
 	resumed   chan struct{} // closed and replaced by Resume
 

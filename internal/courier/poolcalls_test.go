@@ -1,7 +1,9 @@
 package courier_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,5 +204,56 @@ func TestSubnetsAreAskedForSeldom(t *testing.T) {
 		t.Errorf("after twenty starts Neutron was asked %d times, not twice", got)
 	}
 	e.networkRemove(t.Context(), n)
+	w.mustEmpty()
+}
+
+// slowBulk is a Neutron that takes its time for many ports in one request.
+type slowBulk struct {
+	courier.Neutron
+	mu        sync.Mutex
+	now, most int // requests under way, and the most there have been
+}
+
+func (s *slowBulk) CreatePorts(ctx context.Context, specs []courier.PortSpec) ([]courier.Port, error) {
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	time.Sleep(30 * time.Millisecond)
+	defer func() {
+		s.mu.Lock()
+		s.now--
+		s.mu.Unlock()
+	}()
+	return s.Neutron.CreatePorts(ctx, specs)
+}
+
+// Many pools that are to be filled at the same time take turns, so that Neutron has
+// time for what somebody waits for; each has its turn.
+func TestPoolsTakeTurns(t *testing.T) {
+	w, e, ctx := storyWorld(t)
+	slow := &slowBulk{Neutron: w.neutron}
+	w.neutron = slow
+	w.change = func(o *courier.Options) { o.PortPool = smallPool }
+	w.restart()
+	var networks []*engineNetwork
+	for i := range 8 {
+		networks = append(networks, mustNetwork(t, e, fmt.Sprintf("turn%d", i), poolSpec{cidr: fmt.Sprintf("10.%d.0.0/24", 70+i)}))
+	}
+	for i, n := range networks {
+		e.stop(ctx, mustStart(t, e, n, fmt.Sprintf("t%d", i), ""))
+	}
+	for _, n := range networks {
+		w.awaitPool(n.id, func(s courier.PoolStats) bool { return s.Ready >= smallPool.Min })
+	}
+	slow.mu.Lock()
+	most := slow.most
+	slow.mu.Unlock()
+	if most != 2 {
+		t.Errorf("Neutron had %d requests for pools at the same time, not 2", most)
+	}
+	for _, n := range networks {
+		e.networkRemove(ctx, n)
+	}
 	w.mustEmpty()
 }

@@ -75,13 +75,26 @@ func (c *Courier) tendPool(id EngineNetworkID, p *portPool, have []*attachment, 
 	}
 	k := p.lacking(o, have, out, want, p.most(o, room, now), now)
 	switch {
-	case k > 0 && !p.filling && !now.Before(p.not) && n.rec.noSettings() == nil:
+	case k > 0 && !p.filling && c.posting < postsAtOnce && !now.Before(p.not) && n.rec.noSettings() == nil:
+		c.posting++
 		p.filling, p.begun = true, now
 		c.background.Go(func() { c.fill(n, p, k) })
 	case len(have) > want && (want == 0 || idle || now.Before(p.grow)):
 		surplus = leastRested(have, len(have)-want)
 	}
 	return surplus
+}
+
+// postsAtOnce is for how many pools Neutron is asked at the same time. What was asked
+// for a pool can wait; what a container, or the engine, waits for shares Neutron with it.
+const postsAtOnce = 2
+
+// posted takes note that a request for pooled ports was answered: it is another pool's turn.
+func (c *Courier) posted() {
+	c.mu.Lock()
+	c.posting--
+	c.mu.Unlock()
+	c.tendSoon()
 }
 
 // inPool tells whether the port is in a pool, or on its way into it.
@@ -135,6 +148,7 @@ func (c *Courier) makePorts(n *network, k int) error {
 		made[i], entities[i] = a, a
 	}
 	err := c.postPooled(n, made, entities)
+	c.posted()
 	if err != nil {
 		for _, a := range made {
 			c.abandon(a, &a.rec.Unanswered, err)
