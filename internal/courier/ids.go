@@ -58,6 +58,7 @@ func short(s string) string {
 // MAC is a 48-bit Ethernet address. The zero value means "not given".
 type MAC [6]byte
 
+// withoutSeparators takes out of a MAC address what joins its digits.
 var withoutSeparators = strings.NewReplacer(":", "", "-", "")
 
 // ParseMAC reads six pairs of hexadecimal digits joined by colons or hyphens.

@@ -188,7 +188,7 @@ func (l *Links) ports(ctx context.Context, bridge *netlink.LinkAttrs) ([]Link, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	found, err := l.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).uint32(unix.IFLA_MASTER, uint32(bridge.Index)).links()
+	found, err := l.newDump().uint32(unix.IFLA_MASTER, uint32(bridge.Index)).links()
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func (w *deleter) removeGroup(ctx context.Context, moved []*deletion) error {
 
 // inGroup returns the indexes of all interfaces in the group.
 func (w *deleter) inGroup() ([]int, error) {
-	r := w.links.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).uint32(unix.IFLA_EXT_MASK, skipStatistics)
+	r := w.links.newDump()
 	r.Sockets = w.sockets
 	var in []int
 	var bad error

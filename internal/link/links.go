@@ -40,9 +40,11 @@ type Links struct {
 	log   *slog.Logger
 	space *namespace
 	// handle does what the library has a call for, sockets what it has not.
-	// Both serialise their requests; the kernel would too (RTNL).
+	// Both serialise their requests; the kernel would too (RTNL). dumps are read
+	// one by one as well, and keep no other request waiting.
 	handle  *netlink.Handle
 	sockets map[int]*nl.SocketHandle
+	dumps   map[int]*nl.SocketHandle
 	// remove lends out the handles that delete interfaces.
 	remove    chan *netlink.Handle
 	deletions deletions // the pairs that are to be removed
@@ -79,6 +81,9 @@ func (l *Links) open() (err error) {
 	if l.sockets, err = l.space.sockets(); err != nil {
 		return err
 	}
+	if l.dumps, err = l.space.sockets(); err != nil {
+		return err
+	}
 	l.deletions.deleter.links = l
 	if l.deletions.deleter.sockets, err = l.space.sockets(); err != nil {
 		return err
@@ -103,6 +108,7 @@ func (l *Links) Close() {
 		l.handle.Close()
 	}
 	closeSockets(l.sockets)
+	closeSockets(l.dumps)
 	l.deletions.close()
 	for len(l.remove) > 0 {
 		(<-l.remove).Close()
@@ -182,7 +188,7 @@ func (l *Links) byName(ctx context.Context, name string) (netlink.Link, error) {
 
 func (l *Links) dump(ctx context.Context) (all []netlink.Link, err error) {
 	err = retryDump(ctx, func() error {
-		all, err = l.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).links()
+		all, err = l.newDump().links()
 		return err
 	})
 	return all, err

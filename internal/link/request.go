@@ -71,11 +71,21 @@ func (r request) do(ctx context.Context, e crash.Effect) error {
 	return err
 }
 
-// links reads the answers to a dump of interfaces as they come: all the messages
-// about those of a full host are megabytes.
+// newDump begins a request for interfaces: all of them, unless attributes say which.
+func (l *Links) newDump() request {
+	r := l.newRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0).uint32(unix.IFLA_EXT_MASK, skipStatistics)
+	r.Sockets = l.dumps
+	return r
+}
+
+// skipStatistics makes a dump's answers shorter (RTEXT_FILTER_SKIP_STATS).
+const skipStatistics = 1 << 3
+
+// links reads the answers to a dump as they come: all the messages about the
+// interfaces of a full host are megabytes.
 func (r request) links() (all []netlink.Link, err error) {
 	var bad error
-	err = r.uint32(unix.IFLA_EXT_MASK, skipStatistics).ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
+	err = r.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
 		found, err := netlink.LinkDeserialize(nil, m)
 		if err != nil {
 			bad = err
@@ -86,9 +96,6 @@ func (r request) links() (all []netlink.Link, err error) {
 	})
 	return all, errors.Join(err, bad)
 }
-
-// skipStatistics makes a dump's answers shorter (RTEXT_FILTER_SKIP_STATS).
-const skipStatistics = 1 << 3
 
 // sendAll sends messages to the kernel at once, which all have that effect, and
 // returns the answer to each. The kernel works at them one after the other.

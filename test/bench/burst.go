@@ -162,7 +162,7 @@ func (b *bench) reportBursts(s *bursts) {
 		b.add(f)
 	}
 	for _, c := range [][2]string{{onKuryr, onBridge}, {onKuryr, onVeth}, {onVeth, onBridge}} {
-		f := median(fmt.Sprintf("%s: rate, %s / %s", title, c[0], c[1]), ratioOfTimes, s.quotients(c[0], c[1]))
+		f := median(fmt.Sprintf("%s: rate, %s / %s", title, c[0], c[1]), ratioOfTimes, ratios(s.rates[c[0]], s.rates[c[1]]))
 		if c[0] == onKuryr {
 			f.Better = more
 		}
@@ -174,13 +174,4 @@ func (b *bench) reportBursts(s *bursts) {
 	if len(s.refill) > 0 {
 		b.add(median(title+" and gone: until the pool is full again", "ms", inMs(s.refill)))
 	}
-}
-
-// quotients are the rates on one network by those on another, round by round.
-func (s *bursts) quotients(one, other string) []float64 {
-	var out []float64
-	for i, r := range s.rates[one] {
-		out = append(out, r/s.rates[other][i])
-	}
-	return out
 }

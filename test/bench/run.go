@@ -79,7 +79,7 @@ func inMs(all []time.Duration) []float64 {
 }
 
 // ratios are those of the values of each round.
-func ratios(a, b []time.Duration) []float64 {
+func ratios[T time.Duration | float64](a, b []T) []float64 {
 	var out []float64
 	for i := range a {
 		out = append(out, float64(a[i])/float64(b[i]))
