@@ -118,6 +118,7 @@ func TestLargePoolIsFilledInFewRequests(t *testing.T) {
 	for _, x := range []struct{ containers, most int }{{20, 2}, {34, 5}} {
 		before := asked()
 		start(x.containers)
+		time.Sleep(100 * time.Millisecond)
 		if left := pool.Min - x.containers; left >= 2*pool.Batch && asked() != before {
 			t.Errorf("ports are made beside %d containers that start, with %d ready", x.containers, left)
 		}
